@@ -1,0 +1,36 @@
+# Finds a Python >= 3.12 (PATH, then pyenv), makes .venv once, and runs everything in it.
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do \
+	command -v "$$p" >/dev/null 2>&1 && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: all demo run test lint bench format clean
+all: lint test
+
+$(STAMP): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "runcap needs Python >= 3.12: put one on PATH, or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	@echo "Setting up .venv with $(PYTHON)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint]'
+	@touch $@
+
+demo: $(STAMP)  ## fake vendors, the real proxy, the real SDKs: an agent runs into its cap
+	@$(BIN)/python scripts/demo.py
+
+run: $(STAMP)  ## runcap up, with runcap.toml (written with comments on first use)
+	@$(BIN)/runcap up
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(STAMP)
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(STAMP)
+	@$(BIN)/python scripts/bench.py $(ARGS)
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,7 @@
+"""``python -m runcap``."""
+
+import sys
+
+from runcap.cli import main
+
+sys.exit(main())

@@ -1,0 +1,124 @@
+"""The mitmproxy addon: the hooks in the order in which a call meets them, and nothing else.
+
+`runcap up` loads it into a lean master of its own; ``mitmdump -s addon/runcap/addon.py`` loads this very file. All
+imports are absolute, since mitmdump loads the file as a module of its own.
+"""
+
+import logging
+from typing import TYPE_CHECKING
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+from mitmproxy.proxy import layer as mitm_layer
+from mitmproxy.proxy import server_hooks
+from mitmproxy.proxy.layers import modes
+from OpenSSL import SSL
+
+from runcap.decision import Code, Refused, refuse
+from runcap.destinations import Intercept
+from runcap.layer import CallLayer, Entrance, ProxyLayer, ProxyRequest, VendorCall, Verdict
+from runcap.proxy import options
+from runcap.reply import plain_refusal
+from runcap.wire import Message
+
+if TYPE_CHECKING:
+    from runcap.service import Service
+
+logger = logging.getLogger(__name__)
+
+
+class Runcap:
+    """Connects mitmproxy's hooks to the guard."""
+
+    name = "runcap"
+
+    def __init__(self) -> None:
+        self.service: Service | None = None
+        """None until everything that a call needs is up; every call is refused until then."""
+        self._tunnels: set[str] = set()
+        """Server connections (mitmproxy's ids) whose address has been checked and may be dialled, once."""
+
+    def load(self, loader: Loader) -> None:
+        """Add our option, and put the options that protect into force."""
+        loader.add_option("runcap_config", str, "", "Path of runcap.toml; RUNCAP_CONFIG or ./runcap.toml otherwise.")
+        options.enforce(ctx.options)
+
+    def configure(self, updated: set[str]) -> None:
+        """Refuse to start with, or to change to, an option that would open a way around us."""
+        del updated
+        unsafe = options.unsafe(ctx.options)
+        if unsafe:
+            raise exceptions.OptionsError("runcap refuses unsafe options: " + "; ".join(unsafe))
+
+    async def running(self) -> None:
+        """Start ledger, auditor and forwarder, unless whoever made us has given us a service."""
+        if self.service is None:
+            from runcap.service import open_service
+
+            try:
+                self.service = await open_service(ctx.options.runcap_config or None)
+            except (RuntimeError, ValueError, OSError, Refused) as error:
+                logger.error("runcap cannot start: %s", error)
+                ctx.master.shutdown()
+
+    def next_layer(self, nextlayer: mitm_layer.NextLayer) -> None:
+        """Put our own layers on every connection; mitmproxy's are never asked."""
+        context = nextlayer.context
+        if isinstance(context.layers[0], modes.ReverseProxy):
+            nextlayer.layer = CallLayer(context, Entrance.GATEWAY)
+        else:
+            nextlayer.layer = ProxyLayer(context, self._agent_tls)
+
+    def _agent_tls(self, host: str) -> SSL.Connection:
+        if self.service is None:
+            raise RuntimeError("runcap is not running")
+        return self.service.agent_tls.connection(host)
+
+    async def proxy_connect(self, request: ProxyRequest) -> None:
+        """Decide on a CONNECT: intercept a vendor, tunnel or deny the rest."""
+        service = self.service
+        if service is None:
+            return
+        try:
+            if request.problem is not None:
+                raise refuse(request.problem.code, str(request.problem))
+            decision = await service.destinations.decide(_authority(request.message))
+        except Refused as refused:
+            request.reply = plain_refusal(refused.deny)
+            await service.record_denial(request.message, refused.deny)
+            return
+        if isinstance(decision, Intercept):
+            request.verdict, request.host = Verdict.INTERCEPT, decision.vendor.host
+        else:
+            request.verdict, request.address = Verdict.TUNNEL, decision.address
+            self._tunnels.add(request.server.id)
+
+    async def vendor_call(self, call: VendorCall) -> None:
+        """Hand a call to the guard; its reply stays a 503 if anything here fails."""
+        if self.service is not None:
+            call.last = self.service.draining
+            call.reply = await self.service.handle(call)
+
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Let mitmproxy dial nothing but a tunnel that has been checked: only the forwarder talks to vendors."""
+        if data.server.id not in self._tunnels:
+            data.server.error = "runcap lets mitmproxy connect to nothing but checked tunnels"
+        self._tunnels.discard(data.server.id)
+
+    async def done(self) -> None:
+        """End what `running` has started, after the calls under way have ended."""
+        service, self.service = self.service, None
+        if service is not None:
+            await service.close()
+
+
+def _authority(message: Message | None) -> str:
+    if message is not None and message.method == "CONNECT":
+        return message.target
+    raise refuse(
+        Code.HOST_DENIED,
+        "This is a proxy for HTTPS: set HTTPS_PROXY to it and use https:// URLs (for a base URL, use the gateway).",
+    )
+
+
+addons = [Runcap()]

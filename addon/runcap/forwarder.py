@@ -1,0 +1,170 @@
+"""The pooled client to the vendors: the only thing in runcap that can reach one.
+
+The URL's host is always the vendor's own, so that Host, SNI and the name that is verified are pinned by aiohttp from
+one value; where the vendor's `upstream` is configured to be elsewhere, only the address that is dialled changes.
+No redirect is followed, no cookie kept, no proxy variable read.
+"""
+
+import asyncio
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from runcap.vendors.base import Response, Upstream
+
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_CONNECT_SECONDS = 10.0
+_POOL_LIMIT = 256
+"""Connections to one vendor from one worker; Stripe's own limit is about 100 calls a second for an account."""
+_KEEPALIVE_SECONDS = 20.0
+"""Shorter than the vendors' own (Stripe closes idle connections after a minute or more), so that a pooled connection
+is rarely one that the vendor is about to close."""
+
+
+_MAY_BE_RESENT = frozenset({"DELETE", "PUT"})
+"""aiohttp sends these once more when a pooled connection turns out to be dead: if that second attempt finds no
+connection, the first may still have arrived."""
+
+
+class NotSent(Exception):
+    """The call never left us: no connection, or no trustworthy one. It certainly cost nothing."""
+
+
+class NoAnswer(Exception):
+    """The call left us and no whole answer came back. Nobody can tell what it cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where one vendor is reached."""
+
+    host: str
+    """The vendor's real name: Host header, SNI, and the name that the certificate must carry."""
+    dial_host: str
+    dial_port: int
+    ca_file: Path | None = None
+    """Trust these roots, and no others; None: the system's."""
+
+
+class _DialElsewhere(AbstractResolver):
+    """Resolves the vendor's name to the configured upstream's address and port."""
+
+    def __init__(self, route: Route) -> None:
+        self._route = route
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[ResolveResult]:
+        del port
+        loop = asyncio.get_running_loop()
+        infos = await loop.getaddrinfo(
+            self._route.dial_host, self._route.dial_port, family=family, type=socket.SOCK_STREAM
+        )
+        return [
+            ResolveResult(
+                hostname=host, host=str(address[0]), port=int(address[1]), family=family_, proto=proto, flags=0
+            )
+            for family_, _, proto, _, address in infos
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+class Forwarder:
+    """Sends calls and lookups to the vendors over pooled, verified connections."""
+
+    def __init__(self, routes: dict[str, Route], *, timeout_seconds: float) -> None:
+        """Prepare for these vendors, by name; `timeout_seconds` bounds a whole call."""
+        self._routes = routes
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        """Make the sessions; connections open when the first call needs one."""
+        for name, route in self._routes.items():
+            connector = aiohttp.TCPConnector(
+                ssl=_client_context(route.ca_file),
+                resolver=_DialElsewhere(route),
+                limit=_POOL_LIMIT,
+                keepalive_timeout=_KEEPALIVE_SECONDS,
+            )
+            self._sessions[name] = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                skip_auto_headers=("Content-Type", "User-Agent", "Accept"),
+            )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close all connections."""
+        for session in self._sessions.values():
+            await session.close()
+
+    async def send(self, vendor: str, upstream: Upstream, signature: tuple[tuple[str, str], ...]) -> Response:
+        """Send one call and read its whole answer.
+
+        Raises:
+            NotSent: it certainly did not reach the vendor.
+            NoAnswer: it may have.
+        """
+        host = self._routes[vendor].host
+        url = f"https://{host}{upstream.path}" + (f"?{upstream.query}" if upstream.query else "")
+        headers = [*upstream.headers, *signature, ("accept-encoding", "identity")]
+        try:
+            async with self._sessions[vendor].request(
+                upstream.method,
+                URL(url, encoded=True),
+                headers=headers,
+                data=upstream.body or None,
+                allow_redirects=False,
+            ) as answer:
+                body = await _read(answer)
+                return Response(
+                    status=answer.status,
+                    headers=tuple(
+                        (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.raw_headers
+                    ),
+                    body=body,
+                )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            if upstream.method in _MAY_BE_RESENT:
+                raise NoAnswer(f"no connection to {host}: {error}") from error
+            raise NotSent(f"no connection to {host}: {error}") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise NoAnswer(f"no whole answer from {host}: {type(error).__name__}") from error
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """The whole decoded body, bounded."""
+    declared = answer.content_length
+    if declared is not None and declared <= MAX_RESPONSE_BYTES and "content-encoding" not in answer.headers:
+        return await answer.read()
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        size += len(chunk)
+        if size > MAX_RESPONSE_BYTES:
+            raise NoAnswer(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _client_context(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context

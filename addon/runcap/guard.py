@@ -1,0 +1,385 @@
+"""The way of a call: credential, price, reservation, forwarding, outcome. Pure of mitmproxy and of Redis.
+
+Order is the safety of it: nothing is sent before the ledger has held its price, and from the moment of sending every
+exception and timeout is an outcome. What nobody can tell counts as spent.
+"""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from runcap.admission import admit, audit_path
+from runcap.decision import Code, Deny, Refused, at_run, refuse
+from runcap.forwarder import NoAnswer, NotSent
+from runcap.ledger.model import Ask, End, Ended, Held
+from runcap.money import MAX_CALL_MICROS, usd_from_micros
+from runcap.reply import Reply, credentials, denied, forwarded
+from runcap.runs import key_digest, parse_vault_key
+from runcap.vendors.base import (
+    Ending,
+    Kind,
+    Lookup,
+    Outcome,
+    Plan,
+    Quote,
+    Request,
+    Response,
+    Upstream,
+    Vendor,
+)
+from runcap.wire import Malformed, Message
+
+logger = logging.getLogger(__name__)
+
+_DEADLINE_MARGIN_SECONDS = 30
+"""A reservation outlives the longest possible call by this, so that the sweeper never ends one that is still alive."""
+
+_FINISH_WAIT_SECONDS = 2.0
+"""How long an answer waits for its ending to be in the ledger; the ending itself goes on trying after that."""
+
+
+class LedgerPort(Protocol):
+    """What the guard asks of the ledger (`runcap.ledger.ledger.Ledger`)."""
+
+    async def reserve(self, ask: Ask) -> Held:
+        """Hold the quote against all caps, or raise `Refused` (its audit row is written then)."""
+
+    async def authorize(
+        self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any]
+    ) -> Any:
+        """Check the key and its policy alone, or raise `Refused` (its audit row is written then)."""
+
+    async def finish(self, end: End) -> Ended:
+        """End a reservation."""
+
+    async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> Any:
+        """Write the audit row of a call that was refused before the ledger was asked."""
+
+
+class ForwarderPort(Protocol):
+    """What the guard asks of the forwarder (`runcap.forwarder.Forwarder`)."""
+
+    async def send(self, vendor: str, upstream: Upstream, signature: tuple[tuple[str, str], ...]) -> Response:
+        """Send one call; raises `NotSent` or `NoAnswer`."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """What is known of one call so far; becomes its audit row."""
+
+    vendor: Vendor
+    row: dict[str, Any]
+    started: float
+    digest: str | None = None
+    vendor_seconds: float = 0.0
+    recorded: bool = False
+    """The ledger has written the audit row already."""
+
+    def times(self) -> dict[str, int]:
+        """``duration_ms`` of the whole call, and ``overhead_us``: our own part of it, the vendor's left out."""
+        elapsed = time.perf_counter() - self.started
+        return {
+            "duration_ms": round(elapsed * 1000),
+            "overhead_us": round((elapsed - self.vendor_seconds) * 1_000_000),
+        }
+
+
+class Guard:
+    """Handles calls. One for a worker; calls run side by side."""
+
+    def __init__(
+        self,
+        *,
+        ledger: LedgerPort,
+        forwarder: ForwarderPort,
+        secret_of: Callable[[str], str | None],
+        timeout_seconds: float,
+    ) -> None:
+        """Wire the parts together.
+
+        Args:
+            ledger: reserves and finishes.
+            forwarder: reaches the vendors.
+            secret_of: the real secret of a vendor by name; None if none is configured.
+            timeout_seconds: the forwarder's bound for one call; reservations live longer than that.
+        """
+        self._ledger = ledger
+        self._forwarder = forwarder
+        self._secret_of = secret_of
+        self._deadline_ms = round((timeout_seconds + _DEADLINE_MARGIN_SECONDS) * 1000)
+        self._lookup_seconds = min(15.0, timeout_seconds)
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._endings: set[asyncio.Task[Any]] = set()
+
+    async def handle(self, vendor: Vendor, message: Message, *, gateway: bool = False) -> Reply:
+        """Answer one call. Never raises but for cancellation: what goes wrong becomes a refusal or an outcome."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        call = _Call(
+            vendor,
+            {"vendor": vendor.name, "method": message.method, "path": audit_path(message.target)},
+            time.perf_counter(),
+        )
+        try:
+            return await self._handle(call, message, gateway=gateway)
+        except Refused as refused:
+            return await self._refusal(call, refused.deny)
+        except Exception:
+            logger.exception("a call to %s failed inside runcap; it was not forwarded", vendor.name)
+            return await self._refusal(call, Deny(Code.INTERNAL, "runcap failed on this call; it was not forwarded."))
+
+    async def refuse_malformed(self, vendor: Vendor, problem: Malformed) -> Reply:
+        """Answer bytes that are no request at all."""
+        call = _Call(vendor, {"vendor": vendor.name, "method": "", "path": ""}, time.perf_counter())
+        return await self._refusal(call, Deny(problem.code, str(problem)))
+
+    async def record_denial(self, row: dict[str, Any], deny: Deny) -> None:
+        """Audit a refusal that concerns no vendor's call, such as a CONNECT to elsewhere."""
+        await self._ledger.record(row, deny, None)
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Wait until the calls under way have ended and all their endings are in the ledger."""
+        deadline = time.monotonic() + timeout_seconds
+        while (tasks := self._calls | self._endings) and time.monotonic() < deadline:
+            await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
+
+    async def _handle(self, call: _Call, message: Message, *, gateway: bool) -> Reply:
+        vendor = call.vendor
+        request = admit(message, vendor, gateway=gateway)
+        call.digest = _vault_key_digest(vendor, request)
+        plan = vendor.plan(request)
+        call.row["operation"] = plan.operation.name
+        secret = self._secret_of(vendor.name)
+        if secret is None:
+            raise refuse(
+                Code.INTERNAL,
+                f"runcap has no secret for {vendor.name}: its operator sets vendors.{vendor.name}.secret.",
+            )
+        quote = await self._price(call, plan, secret)
+        held = await self._written(call, self._ledger.reserve(self._ask(call, plan, quote)))
+        return await self._forward(call, plan, quote, held, secret)
+
+    async def _price(self, call: _Call, plan: Plan, secret: str) -> Quote:
+        """Run the vendor's pricing, fetching what it asks for; the key is checked before the first lookup."""
+        steps = call.vendor.quote(plan)
+        authorized = False
+        try:
+            lookup = next(steps)
+            while True:
+                if not authorized:
+                    await self._authorize(call, plan)
+                    authorized = True
+                lookup = steps.send(await self._look_up(call, lookup, secret))
+        except StopIteration as done:
+            quote: Quote = done.value
+        if not 0 <= quote.micros <= MAX_CALL_MICROS:
+            raise refuse(
+                Code.UNPRICED,
+                f"The call costs {usd_from_micros(quote.micros)} USD; a single call may cost "
+                f"{usd_from_micros(MAX_CALL_MICROS)} at the most.",
+                requested_micros=quote.micros,
+            )
+        call.row |= {
+            "cost_micros": quote.micros,
+            "amount_minor": quote.amount_minor,
+            "currency": quote.currency,
+        }
+        return quote
+
+    async def _authorize(self, call: _Call, plan: Plan) -> None:
+        assert call.digest is not None
+        await self._written(
+            call,
+            self._ledger.authorize(
+                call.digest,
+                call.vendor.name,
+                plan.operation.name,
+                needs_allow=plan.operation.kind is Kind.DENIED,
+                row=call.row,
+            ),
+        )
+
+    async def _look_up(self, call: _Call, lookup: Lookup, secret: str) -> dict[str, Any]:
+        """GET what a price depends on, with the real secret."""
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._lookup_seconds):
+                response = await self._forwarder.send(
+                    call.vendor.name,
+                    Upstream("GET", lookup.path, lookup.query),
+                    call.vendor.lookup_headers(secret),
+                )
+        except (NotSent, NoAnswer, TimeoutError) as error:
+            raise refuse(
+                Code.UNPRICED,
+                f"The price depends on {lookup.path}, and {call.vendor.name} did not answer for it.",
+            ) from error
+        finally:
+            call.vendor_seconds += time.perf_counter() - began
+        found = response.json()
+        if response.status != 200 or not found:
+            raise refuse(
+                Code.UNPRICED,
+                f"The price depends on {lookup.path}, and {call.vendor.name} answered {response.status} for it.",
+            )
+        return found
+
+    def _ask(self, call: _Call, plan: Plan, quote: Quote) -> Ask:
+        assert call.digest is not None
+        upstream = plan.upstream
+        digest = None
+        fingerprint = ""
+        if plan.idempotency_key is not None:
+            digest = _sha256(call.vendor.name, plan.idempotency_key)
+            fingerprint = _sha256(upstream.method, upstream.path, upstream.query, upstream.body.decode("latin-1"))
+            call.row["idempotency_digest"] = digest
+        return Ask(
+            reservation_id=secrets.token_hex(16),
+            key_digest=call.digest,
+            vendor=call.vendor.name,
+            operation=plan.operation.name,
+            micros=quote.micros,
+            deadline_ms=self._deadline_ms,
+            row=call.row,
+            object_id=quote.object_id,
+            needs_allow=plan.operation.kind is Kind.DENIED,
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
+
+    async def _forward(self, call: _Call, plan: Plan, quote: Quote, held: Held, secret: str) -> Reply:
+        """Send a call whose price is held. From here on every exception is an outcome."""
+        began = time.perf_counter()
+        try:
+            signature = call.vendor.sign(plan, secret, _upstream_idempotency_key(plan, held))
+            response = await self._forwarder.send(call.vendor.name, plan.upstream, signature)
+        except NotSent as error:
+            call.vendor_seconds += time.perf_counter() - began
+            deny = Deny(
+                Code.UPSTREAM_UNREACHABLE,
+                f"runcap could not reach {call.vendor.name}: {error}. Nothing was sent.",
+            )
+            return await self._end_without_answer(call, held, Ending.RELEASED, deny)
+        except NoAnswer as error:
+            call.vendor_seconds += time.perf_counter() - began
+            deny = Deny(
+                Code.UPSTREAM_UNKNOWN,
+                f"The call was sent, and there is {error}. It counts as spent until it is known.",
+            )
+            return await self._end_without_answer(call, held, Ending.UNKNOWN, deny)
+        except BaseException:
+            # Cancelled, or a fault of ours with the call perhaps on its way: the same as no answer.
+            self._in_background(self._finish(End(held.reservation_id, Ending.UNKNOWN, row=call.times())))
+            raise
+        call.vendor_seconds += time.perf_counter() - began
+        outcome = _outcome(call.vendor, plan, quote, response)
+        end = _end(call, held, outcome, response)
+        ended = await self._settle(end, quote, held)
+        return forwarded(response, held, ended, credentials(secret, signature))
+
+    async def _settle(self, end: End, quote: Quote, held: Held) -> Ended | None:
+        """Bring the ending to the ledger; waited for where the next call depends on it."""
+        finishing = self._in_background(self._finish(end))
+        as_held = end.ending is not Ending.RELEASED and end.micros in (None, quote.micros)
+        if end.object_id is None and (as_held or held.held_micros == 0):
+            return None
+        done, _ = await asyncio.wait({finishing}, timeout=_FINISH_WAIT_SECONDS)
+        return finishing.result() if done else None
+
+    async def _end_without_answer(self, call: _Call, held: Held, ending: Ending, deny: Deny) -> Reply:
+        deny = at_run(deny, held.run_id, held.label)
+        row = {"status": deny.status, "code": str(deny.code), **call.times()}
+        finishing = self._in_background(self._finish(End(held.reservation_id, ending, row=row)))
+        await asyncio.wait({finishing}, timeout=_FINISH_WAIT_SECONDS)
+        return denied(call.vendor, deny)
+
+    async def _finish(self, end: End) -> Ended | None:
+        """Finish in the ledger; tries again while it is away, until the sweeper would have done it anyway."""
+        pause = 0.05
+        until = time.monotonic() + self._deadline_ms / 1000
+        while True:
+            try:
+                return await self._ledger.finish(end)
+            except Refused as refused:
+                if time.monotonic() > until:
+                    logger.error("a call's ending did not reach the ledger (%s): it will be swept as spent", refused)
+                    return None
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    async def _refusal(self, call: _Call, deny: Deny) -> Reply:
+        """Audit a refusal, unless the ledger's script has done so, and put it in the vendor's envelope."""
+        if not call.recorded:
+            call.row |= {"status": deny.status, **call.times()}
+            try:
+                known = await self._ledger.record(call.row, deny, call.digest)
+            except Refused as unavailable:
+                logger.warning("a refused call (%s) could not be audited: %s", deny.code, unavailable)
+            else:
+                if known is not None:
+                    deny = at_run(deny, *known)
+        return denied(call.vendor, deny)
+
+    async def _written[T](self, call: _Call, asking: Awaitable[T]) -> T:
+        """Ask the ledger something whose refusal its script audits itself, unless it could not be reached."""
+        try:
+            return await asking
+        except Refused as refused:
+            call.recorded = refused.deny.code not in (Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED)
+            raise
+
+    def _in_background[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+        return task
+
+
+def _vault_key_digest(vendor: Vendor, request: Request) -> str:
+    token = vendor.credential(request)
+    key = parse_vault_key(token)
+    if key is None:
+        raise refuse(
+            Code.KEY_UNKNOWN,
+            "The credential is no vault key of runcap: get one with `runcap keys issue` and put it where the "
+            f"{vendor.name} secret would be.",
+        )
+    return key_digest(key)
+
+
+def _upstream_idempotency_key(plan: Plan, held: Held) -> str | None:
+    """The key that goes upstream: bound to the run, so that no run can be answered with another's stored reply."""
+    if plan.idempotency_key is None:
+        return None
+    return "runcap-" + _sha256(held.run_id, plan.idempotency_key)
+
+
+def _outcome(vendor: Vendor, plan: Plan, quote: Quote, response: Response) -> Outcome:
+    try:
+        return vendor.outcome(plan, quote, response)
+    except Exception:
+        logger.exception("the outcome of %s could not be read; it counts as spent", plan.operation.name)
+        return Outcome(Ending.UNKNOWN)
+
+
+def _end(call: _Call, held: Held, outcome: Outcome, response: Response) -> End:
+    row = {"status": response.status, "vendor_request_id": outcome.vendor_request_id, **call.times()}
+    return End(
+        held.reservation_id,
+        outcome.ending,
+        micros=outcome.micros,
+        object_id=outcome.object_id,
+        final=outcome.final,
+        row=row,
+    )
+
+
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

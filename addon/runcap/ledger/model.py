@@ -1,0 +1,148 @@
+"""What goes into the ledger's scripts and comes out of them, as plain records.
+
+The scripts' own headers say how each field travels; `runcap.ledger.ledger` is the only module that sends them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from runcap.decision import CapHit
+from runcap.vendors.base import Ending
+
+Window = Literal["day", "month", "total"]
+WINDOWS: tuple[Window, ...] = ("day", "month", "total")
+"""Calendar day and month in UTC, by the ledger's clock; ``total`` never resets."""
+
+Level = Literal["run", "fleet", "vendor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Ceilings in micro-USD of one selector, by window; None: no cap."""
+
+    day: int | None = None
+    month: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of an agent, as the ledger holds it. The vault key itself is never stored, only its SHA-256."""
+
+    run_id: str
+    """ULID."""
+    label: str
+    key_digest: str
+    """SHA-256 of the vault key, hex."""
+    caps: Caps
+    vendors: tuple[str, ...]
+    """Those it may use."""
+    only: tuple[str, ...] = ()
+    """If not empty, the only operations it may use, each as ``METHOD /path/{template}``."""
+    allow: tuple[str, ...] = ()
+    """Operations that are refused by default and that this run may use all the same."""
+    created_at_ms: int = 0
+    expires_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What one selector has counted in one window."""
+
+    held_micros: int
+    spent_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A reservation that is asked for: everything the reserve script needs, in one round trip."""
+
+    reservation_id: str
+    key_digest: str
+    vendor: str
+    operation: str
+    micros: int
+    """The quote; with `object_id` the object's total after this call."""
+    deadline_ms: int
+    """How long from now the reservation may stay open before the sweeper ends it as unknown."""
+    row: dict[str, Any]
+    """The audit fields known so far: vendor, method, path, operation, cost_micros, amount_minor, currency,
+    idempotency_digest."""
+    object_id: str | None = None
+    needs_allow: bool = False
+    """The operation is refused by default: only a run whose policy allows it may use it."""
+    idempotency_digest: str | None = None
+    """SHA-256 over vendor account, run (added by the script) and the vendor's idempotency key; None: no key."""
+    fingerprint: str = ""
+    """SHA-256 of the canonical request, to tell a retry from a different call under the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A reservation that was granted."""
+
+    reservation_id: str
+    run_id: str
+    label: str
+    held_micros: int
+    """What it added to the run's own counters (0 for a free call, a retry, or an object already counted)."""
+    spent_micros: int
+    """The run's total, this reservation and all that is held included."""
+    remaining_micros: int | None
+    """What the tightest of all caps that apply still has; None: no cap applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a reservation ends."""
+
+    reservation_id: str
+    ending: Ending
+    micros: int | None = None
+    """Actual cost (the object's total with `object_id`); None: as quoted. Ignored unless settled."""
+    object_id: str | None = None
+    final: bool = False
+    """See `runcap.vendors.base.Outcome.final`."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """The audit fields learnt since: status, vendor_request_id, duration_ms, overhead_us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the finish script did."""
+
+    settled_micros: int
+    """What the run's counters keep for this call; 0 if released."""
+    spent_micros: int
+    """The run's total after it, held included."""
+    already: bool = False
+    """The reservation had ended before (or never was): nothing changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapSetting:
+    """One cap in force, for listings."""
+
+    level: Level
+    selector: str
+    window: Window
+    cap_micros: int
+    spend: Spend
+
+
+__all__ = [
+    "WINDOWS",
+    "Ask",
+    "CapHit",
+    "CapSetting",
+    "Caps",
+    "End",
+    "Ended",
+    "Held",
+    "Level",
+    "Run",
+    "Spend",
+    "Window",
+]

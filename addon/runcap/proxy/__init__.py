@@ -1,0 +1,1 @@
+"""Running the proxy: mitmproxy's lean master, worker processes, and what stands behind them."""

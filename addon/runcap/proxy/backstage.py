@@ -1,0 +1,124 @@
+"""What stands behind the proxy's workers: the embedded ledger, the caps of the configuration, the auditor.
+
+`runcap up`'s supervisor holds one for all its workers; under mitmdump the addon holds one itself. Several of them on
+one home get along: the embedded ledger is shared, and only one auditor at a time has the audit file's lock.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from types import TracebackType
+from typing import Self
+
+from runcap.config import Config
+from runcap.home import prepare
+from runcap.ledger.embedded import EmbeddedLedger
+from runcap.ledger.ledger import Ledger
+from runcap.ledger.opening import open_for_use
+
+logger = logging.getLogger(__name__)
+
+_WATCH_SECONDS = 0.5
+_AUDITOR_PAUSE_SECONDS = 0.5
+"""Between an auditor that died and the next."""
+
+
+class Backstage:
+    """Starts ledger and auditor, and keeps them alive until it is left."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._embedded = None if config.ledger.url else EmbeddedLedger(config.home)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._auditor: asyncio.subprocess.Process | None = None
+        self._leaving = False
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger is."""
+        return self._config.ledger.url if self._embedded is None else self._embedded.url
+
+    async def __aenter__(self) -> Self:
+        prepare(self._config.home)
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.acquire)
+        try:
+            await self._prepare_ledger()
+            await self._start_auditor()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        self._tasks = [asyncio.create_task(self._watch_auditor())]
+        if self._embedded is not None:
+            self._tasks.append(asyncio.create_task(self._watch_ledger(self._embedded)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let the auditor write what is left, then leave the ledger to whoever else uses it."""
+        self._leaving = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._auditor is not None and self._auditor.returncode is None:
+            assert self._auditor.stdin is not None
+            self._auditor.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._auditor.wait(), self._config.proxy.drain_seconds)
+            if self._auditor.returncode is None:
+                self._auditor.kill()
+                await self._auditor.wait()
+        if self._embedded is not None:
+            await asyncio.to_thread(self._embedded.release)
+
+    async def _prepare_ledger(self) -> None:
+        ledger = Ledger.connect(self.ledger_url, namespace=self._config.ledger.namespace)
+        try:
+            await open_for_use(ledger, self._config)
+        finally:
+            await ledger.close()
+
+    async def _start_auditor(self) -> None:
+        """Start it; it ends by itself, after its last row, when the pipe to its stdin closes."""
+        self._auditor = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "runcap.audit.auditor", "--audit", str(self._config.audit_path),
+            "--ledger-url", self.ledger_url, "--namespace", self._config.ledger.namespace, "--watch-stdin",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=_without_secrets(self._config),
+            start_new_session=True,
+            pass_fds=self.lock_fds,
+        )  # fmt: skip
+
+    @property
+    def lock_fds(self) -> tuple[int, ...]:
+        """Descriptors that a child must inherit to keep the embedded ledger alive should we die before it."""
+        return () if self._embedded is None else self._embedded.lock_fds
+
+    async def _watch_auditor(self) -> None:
+        while True:
+            assert self._auditor is not None
+            code = await self._auditor.wait()
+            logger.error("the auditor ended with %s; starting another", code)
+            await asyncio.sleep(_AUDITOR_PAUSE_SECONDS)
+            await self._start_auditor()
+
+    async def _watch_ledger(self, embedded: EmbeddedLedger) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                restarted = await asyncio.to_thread(embedded.ensure_running)
+            except (RuntimeError, OSError) as error:
+                logger.error("the embedded ledger does not run: %s", error)
+            else:
+                if restarted:
+                    logger.error("the embedded ledger had ended and was started again")
+
+
+def _without_secrets(config: Config) -> dict[str, str]:
+    """Our environment without the vendors' secrets: the auditor needs none."""
+    hidden = {vendor.secret.removeprefix("env:") for vendor in config.vendors.values()}
+    return {name: value for name, value in os.environ.items() if name not in hidden}

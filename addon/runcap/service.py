@@ -1,0 +1,129 @@
+"""What one proxy process needs to handle calls, put together from the configuration."""
+
+import logging
+import os
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from runcap.admission import audit_path
+from runcap.ca import Authority, LeafCache
+from runcap.config import Config, load
+from runcap.decision import Code, Deny, Refused
+from runcap.destinations import Destinations
+from runcap.forwarder import Forwarder, Route
+from runcap.guard import Guard
+from runcap.home import prepare
+from runcap.layer import Entrance, VendorCall
+from runcap.ledger.ledger import Ledger
+from runcap.proxy.backstage import Backstage
+from runcap.reply import Reply, plain_refusal
+from runcap.secretstore import SecretStore
+from runcap.tls import AgentTLS
+from runcap.vendors import build
+from runcap.vendors.base import Vendor
+from runcap.wire import Message
+
+logger = logging.getLogger(__name__)
+
+LEDGER_URL = "RUNCAP_LEDGER_URL"
+"""Set by the supervisor for its workers: the ledger is up, and the supervisor looks after it and the auditor."""
+
+
+class Service:
+    """Handles the calls of one process."""
+
+    def __init__(self, config: Config, guard: Guard, vendors: dict[str, Vendor], resources: AsyncExitStack) -> None:
+        """Take the parts; `open_service` makes them."""
+        self.draining = False
+        """Set when the process is about to end: connections close after the answer that they wait for."""
+        self.destinations = Destinations(vendors, config.proxy.other_hosts)
+        self.agent_tls = AgentTLS(LeafCache(Authority.load_or_create(config.home / "ca")))
+        self._guard = guard
+        self._by_host = vendors
+        self._by_name = {vendor.name: vendor for vendor in vendors.values()}
+        self._drain_seconds = config.proxy.drain_seconds
+        self._resources = resources
+
+    async def handle(self, call: VendorCall) -> Reply:
+        """Answer one call by the vendor that it came for."""
+        if call.entrance is Entrance.GATEWAY:
+            return await self._handle_gateway(call)
+        vendor = self._by_host[call.host]
+        if call.message is not None:
+            return await self._guard.handle(vendor, call.message)
+        assert call.problem is not None
+        return await self._guard.refuse_malformed(vendor, call.problem)
+
+    async def record_denial(self, message: Message | None, deny: Deny) -> None:
+        """Audit a request on the proxy's own port that leads nowhere."""
+        row: dict[str, Any] = {"status": deny.status, "vendor": None, "method": "", "path": ""}
+        if message is not None:
+            row |= {"method": message.method, "path": audit_path("/" + message.target)[1:]}
+        try:
+            await self._guard.record_denial(row, deny)
+        except Refused as unavailable:
+            logger.warning("a denied destination could not be audited: %s", unavailable)
+
+    async def drain(self) -> None:
+        """Wait for the calls under way and for their endings, at most for the configured time."""
+        self.draining = True
+        await self._guard.drain(self._drain_seconds)
+
+    async def close(self) -> None:
+        """Drain, then end the connections to vendors and ledger."""
+        await self.drain()
+        await self._resources.aclose()
+
+    async def _handle_gateway(self, call: VendorCall) -> Reply:
+        message = call.message
+        if message is None:
+            assert call.problem is not None
+            return plain_refusal(Deny(call.problem.code, str(call.problem)))
+        name, slash, rest = message.target.removeprefix("/").partition("/")
+        vendor = self._by_name.get(name)
+        if vendor is None or not slash:
+            prefixes = ", ".join(f"/{known}/" for known in self._by_name)
+            deny = Deny(Code.HOST_DENIED, f"The gateway's paths begin with one of {prefixes}.")
+            await self.record_denial(message, deny)
+            return plain_refusal(deny)
+        return await self._guard.handle(vendor, replace(message, target="/" + rest), gateway=True)
+
+
+async def open_service(config_path: str | None) -> Service:
+    """Put a service together.
+
+    Raises:
+        ValueError, RuntimeError, OSError: with a sentence for the operator.
+    """
+    config = load(Path(config_path) if config_path else None)
+    prepare(config.home)
+    async with AsyncExitStack() as stack:
+        url = os.environ.get(LEDGER_URL)
+        if url is None:
+            url = (await stack.enter_async_context(Backstage(config))).ledger_url
+        ledger = Ledger.connect(url, namespace=config.ledger.namespace)
+        stack.push_async_callback(ledger.close)
+        timeout = config.proxy.vendor_timeout_seconds
+        forwarder = await stack.enter_async_context(Forwarder(_routes(config), timeout_seconds=timeout))
+        store = SecretStore(config)
+        secrets = {name: store.get_or_none(name) for name in config.vendors}
+        guard = Guard(
+            ledger=ledger,
+            forwarder=forwarder,
+            secret_of=lambda name: secret.reveal() if (secret := secrets.get(name)) is not None else None,
+            timeout_seconds=timeout,
+        )
+        vendors = build(twilio_account_sid=config.vendors["twilio"].account_sid)
+        return Service(config, guard, vendors, stack.pop_all())
+    raise AssertionError("unreachable")
+
+
+def _routes(config: Config) -> dict[str, Route]:
+    from runcap.vendors import HOSTS
+
+    return {
+        name: Route(HOSTS[name], vendor.upstream.host, vendor.upstream.port, vendor.upstream_ca)
+        for name, vendor in config.vendors.items()
+    }

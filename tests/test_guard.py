@@ -1,0 +1,353 @@
+"""The way of a call, step by step, with every neighbour replaced by a record of what it was asked."""
+
+import asyncio
+import json
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from runcap.runs import key_digest, new_vault_key
+
+from runcap.decision import Code, Deny, Refused, refuse
+from runcap.forwarder import NoAnswer, NotSent
+from runcap.guard import Guard
+from runcap.ledger.model import Ask, End, Ended, Held
+from runcap.vendors.base import (
+    Ending,
+    Kind,
+    Lookup,
+    Operation,
+    Outcome,
+    Plan,
+    Quote,
+    Request,
+    Response,
+    Upstream,
+)
+from runcap.wire import Malformed, Message
+
+SECRET = "sk_live_the_real_one"
+KEY = new_vault_key()
+MESSAGE = Message("POST", "/v1/things", (("host", "api.fake.example"), ("authorization", KEY)), b"amount=5", True)
+
+
+class FakeVendor:
+    """A vendor with one operation; each method can be replaced by a test."""
+
+    name = "fake"
+    host = "api.fake.example"
+    sibling_domain = "fake.example"
+
+    def __init__(self) -> None:
+        self.lookups: list[Lookup] = []
+        self.answer = Outcome(Ending.SETTLED)
+        self.kind = Kind.PRICED
+        self.price = Quote(5_000_000)
+
+    def credential(self, request: Request) -> str:
+        return request.header("authorization") or ""
+
+    def plan(self, request: Request) -> Plan:
+        upstream = Upstream("POST", request.path, body=request.body)
+        return Plan(Operation("POST", "/v1/things", self.kind), upstream, idempotency_key="agent-key")
+
+    def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
+        for lookup in self.lookups:
+            found = yield lookup
+            self.price = replace(self.price, micros=found["amount"])
+        return self.price
+
+    def sign(self, plan: Plan, secret: str, idempotency_key: str | None) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {secret}"), ("idempotency-key", idempotency_key or ""))
+
+    def lookup_headers(self, secret: str) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {secret}"),)
+
+    def outcome(self, plan: Plan, quote: Quote, response: Response) -> Outcome:
+        return self.answer
+
+    def error(self, deny: Deny) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:
+        return deny.fields("fake"), ()
+
+
+class FakeLedger:
+    """Remembers what it was asked; grants everything unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.asked: list[Ask] = []
+        self.ended: list[End] = []
+        self.recorded: list[tuple[dict[str, Any], Deny]] = []
+        self.authorized: list[str] = []
+        self.denial: Deny | None = None
+        self.failures_to_finish = 0
+
+    async def reserve(self, ask: Ask) -> Held:
+        self.asked.append(ask)
+        if self.denial is not None:
+            raise Refused(self.denial)
+        return Held(ask.reservation_id, "run-1", "label", ask.micros, 7_000_000, 3_000_000)
+
+    async def authorize(self, digest: str, vendor: str, operation: str, **_: Any) -> None:
+        self.authorized.append(digest)
+        if self.denial is not None:
+            raise Refused(self.denial)
+
+    async def finish(self, end: End) -> Ended:
+        if self.failures_to_finish:
+            self.failures_to_finish -= 1
+            raise refuse(Code.LEDGER_UNAVAILABLE, "away")
+        self.ended.append(end)
+        return Ended(0 if end.ending is Ending.RELEASED else end.micros or 5_000_000, 7_000_000)
+
+    async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> tuple[str, str] | None:
+        self.recorded.append((row, deny))
+        return ("run-1", "label") if digest else None
+
+
+class FakeForwarder:
+    """Answers what it is told to; remembers what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Upstream, dict[str, str]]] = []
+        self.reply: Response | Exception = Response(200, (("x-a", "b"),), b'{"ok": true}')
+        self.found: Response | Exception = Response(200, (), b'{"amount": 9}')
+        self.gate: asyncio.Event | None = None
+        self.reached = asyncio.Event()
+
+    async def send(self, vendor: str, upstream: Upstream, signature: tuple[tuple[str, str], ...]) -> Response:
+        self.sent.append((upstream, dict(signature)))
+        self.reached.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        reply = self.found if upstream.method == "GET" else self.reply
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+class Stage:
+    """A guard with its fakes."""
+
+    def __init__(self) -> None:
+        self.vendor = FakeVendor()
+        self.ledger = FakeLedger()
+        self.forwarder = FakeForwarder()
+        self.secret: str | None = SECRET
+        self.guard = Guard(
+            ledger=self.ledger, forwarder=self.forwarder, secret_of=lambda _: self.secret, timeout_seconds=5
+        )
+
+    async def call(self, message: Message = MESSAGE) -> tuple[int, dict[str, str], dict[str, Any]]:
+        reply = await self.guard.handle(self.vendor, message)
+        await self.guard.drain(5)
+        return reply.status, dict(reply.headers), json.loads(reply.body)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def test_an_allowed_call(stage: Stage) -> None:
+    """It is reserved at its quote, sent with the real secret and a run-bound idempotency key, and settled."""
+    status, headers, body = await stage.call()
+
+    assert (200, {"ok": True}) == (status, body)
+    (ask,) = stage.ledger.asked
+    assert (5_000_000, key_digest(KEY), "POST /v1/things") == (ask.micros, ask.key_digest, ask.operation)
+    ((upstream, signature),) = stage.forwarder.sent
+    assert f"Bearer {SECRET}" == signature["authorization"]
+    assert signature["idempotency-key"].startswith("runcap-")
+    assert b"amount=5" == upstream.body
+    assert [Ending.SETTLED] == [end.ending for end in stage.ledger.ended]
+    assert {
+        "Runcap-Run": "run-1",
+        "Runcap-Cost-Usd": "5.00",
+        "Runcap-Spent-Usd": "7.00",
+    }.items() <= headers.items()
+    assert headers["Runcap-Remaining-Usd"] == "3.00"
+
+
+async def test_a_released_call_gives_its_money_back_before_the_reply(stage: Stage) -> None:
+    """The headers of a call that cost nothing say so."""
+    stage.vendor.answer = Outcome(Ending.RELEASED)
+
+    _, headers, _ = await stage.call()
+
+    assert ("0.00", "2.00", "8.00") == (
+        headers["Runcap-Cost-Usd"], headers["Runcap-Spent-Usd"], headers["Runcap-Remaining-Usd"],
+    )  # fmt: skip
+
+
+async def test_a_denial_of_the_ledger_is_not_audited_twice(stage: Stage) -> None:
+    """The reserve script writes the row of what it denies; nothing is sent."""
+    stage.ledger.denial = Deny(Code.CAP_EXHAUSTED, "no", run_id="run-1", label="label")
+
+    status, _, body = await stage.call()
+
+    assert (429, "cap_exhausted") == (status, body["code"])
+    assert [] == stage.ledger.recorded
+    assert [] == stage.forwarder.sent
+
+
+async def test_lookups_come_after_the_key_has_been_checked(stage: Stage) -> None:
+    """A price that depends on the vendor is looked up with the real secret, for a valid key only."""
+    stage.vendor.lookups = [Lookup("/v1/things/1")]
+    await stage.call()
+
+    assert [9] == [ask.micros for ask in stage.ledger.asked]
+    stage.ledger.denial = Deny(Code.KEY_REVOKED, "revoked")
+    stage.forwarder.sent.clear()
+    status, _, _ = await stage.call()
+    assert status == 401
+    assert [] == stage.forwarder.sent
+
+
+@pytest.mark.parametrize(
+    "found", [NoAnswer("hangs"), NotSent("down"), Response(404, (), b"{}"), Response(200, (), b"no json")]
+)
+async def test_a_failed_lookup_refuses(stage: Stage, found: Any) -> None:
+    """Without the amount there is no price, and without a price no call."""
+    stage.vendor.lookups = [Lookup("/v1/things/1")]
+    stage.forwarder.found = found
+
+    status, _, body = await stage.call()
+
+    assert (422, "unpriced") == (status, body["code"])
+    assert [] == stage.ledger.asked
+
+
+async def test_a_call_that_was_not_sent_is_released(stage: Stage) -> None:
+    """No connection to the vendor: 502, and nothing counted."""
+    stage.forwarder.reply = NotSent("refused")
+
+    status, _, body = await stage.call()
+
+    assert (502, "upstream_unreachable", "run-1") == (status, body["code"], body["run_id"])
+    assert [Ending.RELEASED] == [end.ending for end in stage.ledger.ended]
+
+
+@pytest.mark.parametrize("error", [NoAnswer("cut"), RuntimeError("a fault of ours after sending")])
+async def test_what_nobody_can_tell_counts_as_spent(stage: Stage, error: Exception) -> None:
+    """Once the call may be on its way, any failure ends as unknown."""
+    stage.forwarder.reply = error
+
+    status, _, _ = await stage.call()
+
+    assert status in (503, 504)
+    assert [Ending.UNKNOWN] == [end.ending for end in stage.ledger.ended]
+
+
+async def test_cancelled_while_sending_counts_as_spent(stage: Stage) -> None:
+    """A cancelled call does not vanish from the ledger."""
+    stage.forwarder.gate = asyncio.Event()
+    task = asyncio.create_task(stage.guard.handle(stage.vendor, MESSAGE))
+    await stage.forwarder.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await stage.guard.drain(5)
+
+    assert [Ending.UNKNOWN] == [end.ending for end in stage.ledger.ended]
+
+
+async def test_an_unreadable_outcome_counts_as_spent(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor file that fails on an answer cannot make the call free."""
+    monkeypatch.setattr(stage.vendor, "outcome", _raise)
+
+    status, _, _ = await stage.call()
+
+    assert status == 200
+    assert [Ending.UNKNOWN] == [end.ending for end in stage.ledger.ended]
+
+
+async def test_an_ending_is_tried_again_until_the_ledger_is_back(stage: Stage) -> None:
+    """A ledger that is away when a call ends gets the ending later, once."""
+    stage.ledger.failures_to_finish = 3
+
+    await stage.call()
+
+    assert 1 == len(stage.ledger.ended)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        pytest.param(lambda stage: setattr(stage.vendor, "credential", _raise), id="credential"),
+        pytest.param(lambda stage: setattr(stage.vendor, "plan", _raise), id="plan"),
+        pytest.param(lambda stage: setattr(stage.vendor, "quote", _raise), id="quote"),
+        pytest.param(lambda stage: setattr(stage.ledger, "reserve", _raise), id="reserve"),
+        pytest.param(lambda stage: setattr(stage.guard, "_ask", _raise), id="ask"),
+        pytest.param(lambda stage: setattr(stage.guard, "_secret_of", _raise), id="secret"),
+    ],
+)
+async def test_an_exception_before_sending_fails_closed(stage: Stage, break_it: Callable[[Stage], None]) -> None:
+    """Whatever breaks on the way: 503, nothing sent, one audit row."""
+    break_it(stage)
+
+    status, _, body = await stage.call()
+
+    assert (503, "internal") == (status, body["code"])
+    assert [] == stage.forwarder.sent
+    assert [Code.INTERNAL] == [deny.code for _, deny in stage.ledger.recorded]
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "code"),
+    [
+        (
+            replace(MESSAGE, headers=(("host", "api.fake.example"), ("authorization", "sk_live_x"))),
+            401,
+            "key_unknown",
+        ),
+        (replace(MESSAGE, headers=(("host", "evil.example"), ("authorization", KEY))), 422, "malformed"),
+    ],
+)
+async def test_refusals_before_the_ledger_are_audited(stage: Stage, message: Message, status: int, code: str) -> None:
+    """A call that is refused before the ledger is asked still gets its row."""
+    answered, _, body = await stage.call(message)
+
+    assert (status, code) == (answered, body["code"])
+    assert 1 == len(stage.ledger.recorded)
+
+
+async def test_no_secret_no_call(stage: Stage) -> None:
+    """A vendor whose secret is not configured is refused with the option's name."""
+    stage.secret = None
+
+    status, _, body = await stage.call()
+
+    assert status == 503
+    assert "vendors.fake.secret" in body["message"]
+
+
+async def test_a_price_above_the_limit_is_refused(stage: Stage) -> None:
+    """No single call may cost more than a million dollars."""
+    stage.vendor.price = Quote(10**12 + 1)
+
+    status, _, body = await stage.call()
+
+    assert (422, "unpriced") == (status, body["code"])
+
+
+async def test_an_echoed_secret_is_redacted(stage: Stage) -> None:
+    """A vendor that repeats the secret does not hand it to the agent."""
+    echo = f'{{"you_sent": "Bearer {SECRET}"}}'.encode()
+    stage.forwarder.reply = Response(200, (("x-echo", SECRET),), echo)
+
+    _, headers, body = await stage.call()
+
+    assert SECRET not in json.dumps([headers, body])
+
+
+async def test_malformed_bytes_are_audited(stage: Stage) -> None:
+    """What could not even be read as a request is refused with its reason, and has a row."""
+    reply = await stage.guard.refuse_malformed(stage.vendor, Malformed("two lengths", Code.TOO_LARGE))
+
+    assert (413, "two lengths") == (reply.status, json.loads(reply.body)["message"])
+    assert 1 == len(stage.ledger.recorded)
+
+
+def _raise(*_: Any, **__: Any) -> Any:
+    raise LookupError("injected")
