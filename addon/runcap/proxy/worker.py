@@ -33,7 +33,7 @@ async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str,
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await stop.wait()
-    await engine.close()
+    engine.close()
     await addon.done()
 
 

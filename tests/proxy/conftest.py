@@ -1,0 +1,86 @@
+"""An engine in the test's own event loop, with a service that answers in the guard's place."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from runcap.addon import Runcap
+from runcap.ca import Authority, LeafCache
+from runcap.decision import Deny
+from runcap.destinations import Destinations
+from runcap.layer import VendorCall
+from runcap.proxy.engine import Engine, bind
+from runcap.reply import Reply
+from runcap.tls import AgentTLS
+from runcap.wire import Message
+
+VENDOR: Any = SimpleNamespace(name="stripe", host="api.stripe.com", sibling_domain="stripe.com")
+HOST = "api.stripe.com"
+
+
+class EchoService:
+    """Answers each call with what it read; remembers all it saw."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.draining = False
+        self.destinations = Destinations({VENDOR.host: VENDOR}, "tunnel")
+        self.agent_tls = AgentTLS(LeafCache(authority))
+        self.calls: list[VendorCall] = []
+        self.denied: list[Deny] = []
+
+    async def handle(self, call: VendorCall) -> Reply:
+        self.calls.append(call)
+        if call.problem is not None:
+            return Reply(422, (), str(call.problem).encode())
+        assert call.message is not None
+        return Reply(
+            200, (("x-entrance", call.entrance.value),), call.message.target.encode() + b"|" + call.message.body
+        )
+
+    async def record_denial(self, message: Message | None, deny: Deny) -> None:
+        self.denied.append(deny)
+
+    async def close(self) -> None:
+        pass
+
+
+class Proxy:
+    """A running engine, and ways to speak to it."""
+
+    def __init__(self, engine: Engine, addon: Runcap, service: EchoService, ports: tuple[int, int], ca: Path) -> None:
+        self.engine, self.addon, self.service = engine, addon, service
+        self.port, self.gateway_port = ports
+        self.trust = ssl.create_default_context(cafile=str(ca))
+
+    async def connect(self, authority: str = f"{HOST}:443") -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+        """Send a CONNECT; the third item is the head of its answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+        return reader, writer, await reader.readuntil(b"\r\n\r\n")
+
+    async def tunnel(self, server_name: str = HOST) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TLS connection inside a CONNECT to the vendor."""
+        reader, writer, head = await self.connect()
+        assert head.startswith(b"HTTP/1.1 200 ")
+        await writer.start_tls(self.trust, server_hostname=server_name)
+        return reader, writer
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
+    """An engine on free ports."""
+    authority = Authority.load_or_create(tmp_path / "ca")
+    addon = Runcap()
+    service: Any = EchoService(authority)
+    addon.service = service
+    engine = Engine(addon)
+    sockets = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
+    ports = sockets[0].getsockname()[1], sockets[1].getsockname()[1]
+    await engine.listen(*sockets)
+    yield Proxy(engine, addon, service, ports, tmp_path / "ca" / "ca.pem")
+    engine.close()
