@@ -1,0 +1,208 @@
+"""Twilio, as the guard sees it: the 2010-04-01 API of one account.
+
+Twilio has no idempotency keys. A message's price is null when it is made, so calls settle at the quote; what was
+counted too much comes back when the price is known.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Generator
+from typing import Any
+
+from runcap.decision import Code, Deny, refuse
+from runcap.vendors import form
+from runcap.vendors.base import (
+    FREE,
+    Ending,
+    Kind,
+    Lookup,
+    Operation,
+    Outcome,
+    Plan,
+    Quote,
+    Request,
+    Response,
+    Upstream,
+)
+from runcap.vendors.catalogue import known
+from runcap.vendors.form import Form
+from runcap.vendors.headers import passed, require_media_type
+from runcap.vendors.twilio.calls import Call, price_call, read_call
+from runcap.vendors.twilio.messages import Message, check_update, price_message, read_message
+from runcap.vendors.twilio.prices import Prices
+
+_FORM = "application/x-www-form-urlencoded"
+_SEGMENT = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
+"""A SID, or a country's code; nothing that a server could take for a format or a version."""
+_TOKEN = re.compile(r"[!-9;-~]{1,255}", re.ASCII)
+
+_NOT_EXECUTED = frozenset({400, 401, 403, 404, 429})
+"""Answers after which nothing was made: bad parameters, credentials, rights, no such thing, too many calls.
+
+Judged by what the statuses mean (2026-11): Twilio documents no charge for a request that it rejects. 409 and 5xx are
+left out, since they can come after the fact."""
+
+
+class Twilio:
+    """The `runcap.vendors.base.Vendor` for api.twilio.com."""
+
+    name = "twilio"
+    host = "api.twilio.com"
+    sibling_domain = "twilio.com"
+
+    def __init__(self, account_sid: str | None, prices: Prices | None = None) -> None:
+        """Load the catalogue and the prices, so that broken ones stop the start.
+
+        Args:
+            account_sid: the one account that runs may use (``AC…``); None: every call is refused.
+            prices: None: the bundled table.
+        """
+        self._account_sid = account_sid
+        self._prices = Prices.bundled() if prices is None else prices
+        self._known = known("twilio_catalogue.json")
+
+    def credential(self, request: Request) -> str:
+        """The password of the Basic authorization; the user must be the account's SID."""
+        account_sid = self._configured_sid()
+        value = request.header("authorization")
+        if value is None:
+            raise refuse(Code.KEY_MISSING, "Send runcap's vault key where Twilio's auth token would be.")
+        scheme, _, encoded = value.partition(" ")
+        if scheme.lower() != "basic":
+            raise refuse(Code.MALFORMED, "The Authorization header must be Basic: account SID and vault key.")
+        user, token = _basic(encoded.strip(" "))
+        if user != account_sid:
+            raise refuse(
+                Code.MALFORMED,
+                "The user of the Basic authorization must be the account SID (AC…) that runcap is configured "
+                "with; API keys (SK…) and other accounts are not possible.",
+            )
+        return token
+
+    def plan(self, request: Request) -> Plan:
+        """See `runcap.vendors.base.Vendor.plan`."""
+        operation, path_params = self._known.find(request.method, request.path)
+        self._check_path(operation, path_params)
+        headers = passed(request)
+        if request.method != "POST":
+            read = self._read(request.query, frozenset())
+            query = read.encode().decode("ascii")
+            upstream = Upstream(request.method, request.path, query, headers)
+            return Plan(operation, upstream, _params(read), path_params)
+        if request.query:
+            raise refuse(Code.MALFORMED, "A POST to Twilio must have its parameters in the body, not in the query.")
+        if request.body:
+            require_media_type(request, _FORM)
+        read, detail = _detail(operation, self._read(request.body, self._known.repeatable))
+        headers = (*headers, ("content-type", _FORM))
+        upstream = Upstream("POST", request.path, "", headers, read.encode())
+        return Plan(operation, upstream, _params(read), path_params, detail=detail)
+
+    def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
+        """See `runcap.vendors.base.Vendor.quote`."""
+        yield from ()  # everything is in the body and in the price table
+        match plan.detail:
+            case Message():
+                return price_message(plan.detail, self._prices)
+            case Call():
+                return price_call(plan.detail, self._prices)
+        return FREE
+
+    def sign(
+        self,
+        plan: Plan,  # noqa: ARG002 (the protocol's; Twilio signs every call alike)
+        secret: str,
+        idempotency_key: str | None,  # noqa: ARG002 (Twilio has none)
+    ) -> tuple[tuple[str, str], ...]:
+        """See `runcap.vendors.base.Vendor.sign`."""
+        return self.lookup_headers(secret)
+
+    def lookup_headers(self, secret: str) -> tuple[tuple[str, str], ...]:
+        """See `runcap.vendors.base.Vendor.lookup_headers`."""
+        pair = base64.b64encode(f"{self._configured_sid()}:{secret}".encode()).decode("ascii")
+        return (("authorization", f"Basic {pair}"),)
+
+    def outcome(self, plan: Plan, quote: Quote, response: Response) -> Outcome:  # noqa: ARG002 (the status tells all)
+        """See `runcap.vendors.base.Vendor.outcome`."""
+        request_id = response.header("twilio-request-id")
+        if 200 <= response.status < 300:
+            return Outcome(Ending.SETTLED, vendor_request_id=request_id)
+        if response.status in _NOT_EXECUTED:
+            return Outcome(Ending.RELEASED, vendor_request_id=request_id)
+        return Outcome(Ending.UNKNOWN, vendor_request_id=request_id)
+
+    def error(self, deny: Deny) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:
+        """What Twilio's SDKs raise TwilioRestException (python) and RestException (node) from.
+
+        ``code`` is runcap's own, a string; the SDKs hand it on as it is.
+        """
+        body = deny.fields("twilio")
+        body["status"] = deny.status
+        body["more_info"] = "runcap refused this call; Twilio was not asked."
+        return body, ()
+
+    def _configured_sid(self) -> str:
+        if self._account_sid is None:
+            raise refuse(
+                Code.INTERNAL, "runcap has no account for twilio: its operator sets vendors.twilio.account_sid."
+            )
+        return self._account_sid
+
+    def _check_path(self, operation: Operation, path_params: dict[str, str]) -> None:
+        if any(_SEGMENT.fullmatch(value) is None for value in path_params.values()):
+            raise refuse(Code.OPERATION_UNKNOWN, f"The path is not plainly {operation.name}.", attempted=operation.name)
+        # Only ``/Accounts/{Sid}.json`` itself names the account in another way.
+        sid = path_params.get("AccountSid")
+        if sid is None and operation.template.endswith("/Accounts/{Sid}.json"):
+            sid = path_params["Sid"]
+        if sid is not None and sid != self._configured_sid():
+            raise refuse(
+                Code.OPERATION_NOT_ALLOWED,
+                "The account in the path is not the one that runcap is configured with.",
+                attempted=operation.name,
+            )
+
+    def _read(self, text: bytes | str, repeatable: frozenset[str]) -> Form:
+        read = form.parse(text, repeatable)
+        for key, _ in read.pairs:
+            if "[" in key:
+                raise refuse(Code.MALFORMED, f"The parameter {key[:60]!r} is not Twilio's: repeat the plain name.")
+        return read
+
+
+def _detail(operation: Operation, read: Form) -> tuple[Form, Message | Call | None]:
+    """What the price is computed from, and the form to forward."""
+    match operation.pricer:
+        case "message":
+            return read, read_message(read)
+        case "call":
+            call, rebuilt = read_call(read)
+            return rebuilt, call
+        case "message_update":
+            check_update(read)
+    if operation.kind is Kind.PRICED:
+        raise AssertionError(f"the catalogue prices {operation.name} by {operation.pricer!r}, which does not exist")
+    return read, None
+
+
+def _params(read: Form) -> dict[str, Any]:
+    """The pairs by name; a name that is repeated has all its values."""
+    params: dict[str, Any] = {}
+    for key, _ in read.pairs:
+        values = read.all(key)
+        params[key] = values[0] if len(values) == 1 else values
+    return params
+
+
+def _basic(encoded: str) -> tuple[str, str]:
+    """User and password, if they can be read in just one way."""
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode("ascii").partition(":")
+    except (binascii.Error, ValueError) as e:
+        raise refuse(Code.MALFORMED, "The Basic authorization is not Base64 of ASCII text.") from e
+    if not colon or not user or not password:
+        raise refuse(Code.MALFORMED, "The Basic authorization must be the account SID, a colon and the vault key.")
+    if _TOKEN.fullmatch(password) is None:
+        raise refuse(Code.MALFORMED, "The password of the Basic authorization is not one plain key.")
+    return user, password
