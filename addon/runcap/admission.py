@@ -19,6 +19,9 @@ _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 _QUERY = re.compile(r"[A-Za-z0-9_.:@+~=,&%\[\]/!$'()*?;-]*", re.ASCII)
 _BODILESS = frozenset({"GET", "DELETE"})
 
+_NOTHING = b"{}"
+"""What resend-python sends with every GET and DELETE; it says nothing, and is not forwarded."""
+
 _FORBIDDEN_HEADERS = {
     "content-encoding": "send the body uncompressed",
     "upgrade": "only plain HTTP/1.1 calls are possible",
@@ -58,14 +61,15 @@ def admit(message: Message, vendor: Vendor, *, gateway: bool) -> Request:
         raise refuse(Code.MALFORMED, "The path is not a plain absolute path: no encoding, no empty or dot segment.")
     if mark and (message.method not in _BODILESS or _QUERY.fullmatch(query) is None):
         raise refuse(Code.MALFORMED, f"A query string is not accepted here: {message.method} takes its body alone.")
-    if message.body and message.method in _BODILESS:
+    body = b"" if message.method in _BODILESS and message.body == _NOTHING else message.body
+    if body and message.method in _BODILESS:
         raise refuse(Code.MALFORMED, f"A {message.method} with a body is not accepted.")
     return Request(
         method=message.method,
         path=path,
         query=query,
         headers=message.headers,
-        body=message.body,
+        body=body,
         gateway=gateway,
     )
 

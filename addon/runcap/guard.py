@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from runcap.admission import admit, audit_path
@@ -38,6 +38,9 @@ logger = logging.getLogger(__name__)
 
 _DEADLINE_MARGIN_SECONDS = 30
 """A reservation outlives the longest possible call by this, so that the sweeper never ends one that is still alive."""
+
+_UNRECORDED = frozenset({Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE})
+"""The ledger's refusals that leave no audit row: it could not write one."""
 
 _FINISH_WAIT_SECONDS = 2.0
 """How long an answer waits for its ending to be in the ledger; the ending itself goes on trying after that."""
@@ -77,6 +80,8 @@ class _Call:
     started: float
     digest: str | None = None
     vendor_seconds: float = 0.0
+    reason: str = ""
+    """Why its operation is refused by default, if it is."""
     recorded: bool = False
     """The ledger has written the audit row already."""
 
@@ -147,7 +152,8 @@ class Guard:
     async def drain(self, timeout_seconds: float) -> None:
         """Wait until the calls under way have ended and all their endings are in the ledger."""
         deadline = time.monotonic() + timeout_seconds
-        while (tasks := self._calls | self._endings) and time.monotonic() < deadline:
+        own = {asyncio.current_task()}
+        while (tasks := (self._calls | self._endings) - own) and time.monotonic() < deadline:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
 
     async def _handle(self, call: _Call, message: Message, *, gateway: bool) -> Reply:
@@ -156,6 +162,7 @@ class Guard:
         call.digest = _vault_key_digest(vendor, request)
         plan = vendor.plan(request)
         call.row["operation"] = plan.operation.name
+        call.reason = plan.operation.reason
         secret = self._secret_of(vendor.name)
         if secret is None:
             raise refuse(
@@ -325,6 +332,8 @@ class Guard:
             else:
                 if known is not None:
                     deny = at_run(deny, *known)
+        if deny.code is Code.OPERATION_NOT_ALLOWED and call.reason:
+            deny = replace(deny, message=f"{deny.message} {call.reason}")
         return denied(call.vendor, deny)
 
     async def _written[T](self, call: _Call, asking: Awaitable[T]) -> T:
@@ -332,7 +341,7 @@ class Guard:
         try:
             return await asking
         except Refused as refused:
-            call.recorded = refused.deny.code not in (Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED)
+            call.recorded = refused.deny.code not in _UNRECORDED
             raise
 
     def _in_background[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

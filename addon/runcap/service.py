@@ -13,23 +13,20 @@ from runcap.config import Config, load
 from runcap.decision import Code, Deny, Refused
 from runcap.destinations import Destinations
 from runcap.forwarder import Forwarder, Route
+from runcap.fx import Rates
 from runcap.guard import Guard
 from runcap.home import prepare
 from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
-from runcap.proxy.backstage import Backstage
+from runcap.proxy.backstage import LEDGER_URL, Backstage
 from runcap.reply import Reply, plain_refusal
 from runcap.secretstore import SecretStore
 from runcap.tls import AgentTLS
-from runcap.vendors import build
+from runcap.vendors import HOSTS, build
 from runcap.vendors.base import Vendor
 from runcap.wire import Message
 
 logger = logging.getLogger(__name__)
-
-LEDGER_URL = "RUNCAP_LEDGER_URL"
-"""Set by the supervisor for its workers: the ledger is up, and the supervisor looks after it and the auditor."""
-
 
 class Service:
     """Handles the calls of one process."""
@@ -108,16 +105,21 @@ async def open_service(config_path: str | None) -> Service:
         timeout = config.proxy.vendor_timeout_seconds
         forwarder = await stack.enter_async_context(Forwarder(_routes(config), timeout_seconds=timeout))
         store = SecretStore(config)
-        secrets = {name: store.get_or_none(name) for name in config.vendors}
         guard = Guard(
             ledger=ledger,
             forwarder=forwarder,
-            secret_of=lambda name: secret.reveal() if (secret := secrets.get(name)) is not None else None,
+            secret_of=lambda name: secret.reveal() if (secret := store.get_or_none(name)) is not None else None,
             timeout_seconds=timeout,
         )
-        vendors = build(twilio_account_sid=config.vendors["twilio"].account_sid)
+        vendors = build(twilio_account_sid=config.vendors["twilio"].account_sid or None, rates=_rates(config))
         return Service(config, guard, vendors, stack.pop_all())
     raise AssertionError("unreachable")
+
+
+def _rates(config: Config) -> Rates:
+    file = config.fx.rates_file
+    rates = Rates.bundled() if file is None else Rates.from_file(file)
+    return replace(rates, margin_permille=config.fx.margin_permille)
 
 
 def _routes(config: Config) -> dict[str, Route]:

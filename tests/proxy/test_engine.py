@@ -6,9 +6,9 @@ import ssl
 from typing import Any
 
 import pytest
+from tests.proxy.conftest import HOST, Proxy
 
 from runcap.decision import Code
-from tests.proxy.conftest import HOST, Proxy
 
 CALL = b"POST /v1/charges HTTP/1.1\r\nHost: api.stripe.com\r\nContent-Length: 8\r\n\r\namount=5"
 
@@ -102,7 +102,7 @@ async def test_another_name_in_the_handshake_is_refused(proxy: Proxy) -> None:
 
 async def test_no_name_in_the_handshake_is_refused(proxy: Proxy) -> None:
     """A handshake without SNI is nobody's."""
-    reader, writer, _ = await proxy.connect()
+    _, writer, _ = await proxy.connect()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -138,7 +138,7 @@ async def test_the_proxys_port_takes_connect_only(proxy: Proxy, request_line: st
 
 async def test_a_denied_connect_says_why(proxy: Proxy) -> None:
     """CONNECT to loopback, the ledger's neighbourhood, is refused with a reason."""
-    reader, writer, head = await proxy.connect("127.0.0.1:443")
+    _, writer, head = await proxy.connect("127.0.0.1:443")
 
     assert head.startswith(b"HTTP/1.1 403 ")
     assert [Code.HOST_DENIED] == [deny.code for deny in proxy.service.denied]

@@ -20,6 +20,10 @@ from runcap.ledger.opening import open_for_use
 
 logger = logging.getLogger(__name__)
 
+LEDGER_URL = "RUNCAP_LEDGER_URL"
+"""Tells a child where the ledger is (not on its command line: the URL may carry a password), and that somebody else
+looks after it and the auditor."""
+
 _WATCH_SECONDS = 0.5
 _AUDITOR_PAUSE_SECONDS = 0.5
 """Between an auditor that died and the next."""
@@ -85,10 +89,10 @@ class Backstage:
         """Start it; it ends by itself, after its last row, when the pipe to its stdin closes."""
         self._auditor = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "runcap.audit.auditor", "--audit", str(self._config.audit_path),
-            "--ledger-url", self.ledger_url, "--namespace", self._config.ledger.namespace, "--watch-stdin",
+            "--namespace", self._config.ledger.namespace, "--watch-stdin",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
-            env=_without_secrets(self._config),
+            env=_without_secrets(self._config) | {LEDGER_URL: self.ledger_url},
             start_new_session=True,
             pass_fds=self.lock_fds,
         )  # fmt: skip

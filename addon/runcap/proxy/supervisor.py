@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 
 from runcap.config import Config
-from runcap.proxy.backstage import Backstage
+from runcap.proxy.backstage import LEDGER_URL, Backstage
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Supervisor:
             sys.executable, "-m", "runcap.proxy.worker", *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "RUNCAP_LEDGER_URL": backstage.ledger_url, "RUNCAP_HOME": str(self._config.home)},
+            env={**os.environ, LEDGER_URL: backstage.ledger_url, "RUNCAP_HOME": str(self._config.home)},
             start_new_session=True,
             pass_fds=backstage.lock_fds,
         )  # fmt: skip

@@ -1,0 +1,215 @@
+"""The configuration: runcap.toml and two environment variables, checked once and immutable from then on.
+
+A wrong value stops the start, and the message names the option and says what to write instead.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from runcap import configvalues as values
+from runcap.configfile import CapsSection, ConfigError, ConfigFile, VendorSection, did_you_mean, read
+from runcap.configvalues import Address, Listen
+from runcap.hosts import KNOWN_VENDORS
+from runcap.ledger.model import Caps
+
+__all__ = [
+    "CapConfig",
+    "Config",
+    "ConfigError",
+    "Listen",
+    "VendorConfig",
+    "default_path",
+    "load",
+    "write_default",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class VendorConfig:
+    """``[vendors.NAME]``."""
+
+    secret: str
+    """``env:NAME``, ``file:PATH`` (absolute, or below the configuration's folder) or ``sealed``."""
+    upstream: Address
+    upstream_ca: Path | None
+    """The only roots to trust there; None: the system's."""
+    account_sid: str
+    """Twilio's; empty for the others, and where none is configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyConfig:
+    """``[proxy]``."""
+
+    listen: Listen
+    gateway: Listen | None
+    workers: int
+    other_hosts: Literal["tunnel", "deny"]
+    drain_seconds: int
+    """How long a stop waits for calls under way."""
+    vendor_timeout_seconds: int
+    """The longest that one call to a vendor may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerConfig:
+    """``[ledger]``."""
+
+    url: str
+    """Empty: the embedded ledger."""
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class FxConfig:
+    """``[fx]``."""
+
+    rates_file: Path | None
+    """None: the rates that come with the package."""
+    margin_permille: int
+    """Added to each rate, in thousandths, for it may move before the vendor books the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapConfig:
+    """One ``[[caps]]``."""
+
+    level: Literal["fleet", "vendor"]
+    selector: str
+    caps: Caps
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be configured."""
+
+    home: Path
+    proxy: ProxyConfig
+    ledger: LedgerConfig
+    audit_path: Path
+    vendors: Mapping[str, VendorConfig]
+    fx: FxConfig
+    caps: tuple[CapConfig, ...]
+    source: Path | None
+    """The file that was read; None: there was none, and these are the defaults."""
+
+
+def default_path() -> Path:
+    """Where the configuration is looked for: RUNCAP_CONFIG, or ``runcap.toml`` in the current folder."""
+    return Path(os.environ.get("RUNCAP_CONFIG") or "runcap.toml")
+
+
+def load(path: Path | None = None) -> Config:
+    """Read the configuration: `path`, else RUNCAP_CONFIG, else ``./runcap.toml``, else the defaults.
+
+    RUNCAP_HOME overrides ``home``. Other relative paths are relative to the file's own folder.
+
+    Raises:
+        ConfigError: there is something wrong with it, or the file that was named is not there.
+    """
+    named = path is not None or bool(os.environ.get("RUNCAP_CONFIG"))
+    path = path or default_path()
+    if named and not path.exists():
+        raise ConfigError(f"There is no configuration file {path}: `runcap up --config {path}` writes one.")
+    source = path.absolute() if path.exists() else None
+    written = read(source) if source else ConfigFile()
+    try:
+        return _config(written, source)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}" if source else str(error)) from error
+
+
+def write_default(path: Path) -> bool:
+    """Write the template, with its comments, if there is no such file yet; says whether it did."""
+    template = files("runcap").joinpath("data", "template.toml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(template)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _config(written: ConfigFile, source: Path | None) -> Config:
+    folder = source.parent if source else Path.cwd()
+    override = os.environ.get("RUNCAP_HOME")
+    home = Path(override).absolute() if override else folder / values.not_empty("home", written.home)
+    proxy, remote = written.proxy, written.proxy.allow_remote
+    return Config(
+        home=home,
+        proxy=ProxyConfig(
+            listen=values.listen_address("proxy.listen", proxy.listen, allow_remote=remote),
+            gateway=values.listen_address("proxy.gateway", proxy.gateway, allow_remote=remote)
+            if proxy.gateway
+            else None,
+            workers=values.within("proxy.workers", proxy.workers, 1, 64),
+            other_hosts=proxy.other_hosts,
+            drain_seconds=values.within("proxy.drain_seconds", proxy.drain_seconds, 0, 600),
+            vendor_timeout_seconds=values.within("proxy.vendor_timeout_seconds", proxy.vendor_timeout_seconds, 1, 600),
+        ),
+        ledger=LedgerConfig(
+            url=values.ledger_url(written.ledger.url),
+            namespace=values.namespace(written.ledger.namespace),
+        ),
+        audit_path=home / values.not_empty("audit.path", written.audit.path),
+        vendors=_vendors(written.vendors, folder),
+        fx=FxConfig(
+            rates_file=folder / written.fx.rates_file if written.fx.rates_file else None,
+            margin_permille=values.permille("fx.margin_percent", written.fx.margin_percent),
+        ),
+        caps=_caps(written.caps),
+        source=source,
+    )
+
+
+def _vendors(written: Mapping[str, VendorSection], folder: Path) -> Mapping[str, VendorConfig]:
+    for name in written:
+        if name not in KNOWN_VENDORS:
+            raise ConfigError(f"there is no vendor {name!r}: {did_you_mean(name, list(KNOWN_VENDORS))}")
+    return MappingProxyType({name: _vendor(name, written.get(name, VendorSection()), folder) for name in KNOWN_VENDORS})
+
+
+def _vendor(name: str, written: VendorSection, folder: Path) -> VendorConfig:
+    known = KNOWN_VENDORS[name]
+    return VendorConfig(
+        secret=values.secret_spec(f"vendors.{name}.secret", written.secret or known.secret, folder),
+        upstream=values.upstream_address(f"vendors.{name}.upstream", written.upstream or f"https://{known.host}"),
+        upstream_ca=folder / written.upstream_ca if written.upstream_ca else None,
+        account_sid=values.account_sid(name, written.account_sid),
+    )
+
+
+def _caps(written: tuple[CapsSection, ...]) -> tuple[CapConfig, ...]:
+    caps: dict[tuple[str, str], CapConfig] = {}
+    for number, section in enumerate(written):
+        option = f"caps[{number}]"
+        cap = _cap(option, section)
+        if caps.setdefault((cap.level, cap.selector), cap) is not cap:
+            raise ConfigError(
+                f"{option} sets caps of {cap.level} {cap.selector!r} a second time: write them in one [[caps]]"
+            )
+    return tuple(caps.values())
+
+
+def _cap(option: str, written: CapsSection) -> CapConfig:
+    if (written.fleet is None) == (written.vendor is None):
+        raise ConfigError(f'{option} needs one of fleet and vendor: write fleet = "billing-" or vendor = "twilio"')
+    if written.vendor is not None and written.vendor not in KNOWN_VENDORS:
+        names = list(KNOWN_VENDORS)
+        raise ConfigError(f"{option}.vendor is {written.vendor!r}: {did_you_mean(written.vendor, names)}")
+    caps = Caps(
+        day=values.cap_micros(f"{option}.daily_usd", written.daily_usd),
+        month=values.cap_micros(f"{option}.monthly_usd", written.monthly_usd),
+        total=values.cap_micros(f"{option}.total_usd", written.total_usd),
+    )
+    if caps == Caps():
+        raise ConfigError(f"{option} sets no cap: write one of daily_usd, monthly_usd and total_usd")
+    if written.vendor is not None:
+        return CapConfig("vendor", written.vendor, caps)
+    assert written.fleet is not None
+    return CapConfig("fleet", written.fleet, caps)
