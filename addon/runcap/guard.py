@@ -220,7 +220,7 @@ class Guard:
             async with asyncio.timeout(self._lookup_seconds):
                 response = await self._forwarder.send(
                     call.vendor.name,
-                    Upstream("GET", lookup.path, lookup.query),
+                    _read(lookup),
                     call.vendor.lookup_headers(secret),
                 )
         except (NotSent, NoAnswer, TimeoutError) as error:
@@ -349,6 +349,13 @@ class Guard:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task
+
+
+def _read(lookup: Lookup) -> Upstream:
+    if not lookup.body:
+        return Upstream("GET", lookup.path, lookup.query)
+    form = (("content-type", "application/x-www-form-urlencoded"),)
+    return Upstream("POST", lookup.path, lookup.query, form, lookup.body)
 
 
 def _vault_key_digest(vendor: Vendor, request: Request) -> str:

@@ -104,10 +104,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A GET with the real secret, to learn what a call costs. The answer is the decoded JSON object."""
+    """A read with the real secret, to learn what a call costs. The answer is the decoded JSON object."""
 
     path: str
     query: str = ""
+    body: bytes = b""
+    """Not empty: the read is a POST of this form, such as Stripe's preview of an invoice, which changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
