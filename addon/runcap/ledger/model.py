@@ -132,6 +132,18 @@ class CapSetting:
     spend: Spend
 
 
+@dataclass(frozen=True, slots=True)
+class SpentOn:
+    """What the audit says a run spent with a vendor on a day, for rebuilding a ledger."""
+
+    run_id: str
+    vendor: str
+    day: str
+    """UTC, ``2026-11-24``."""
+    micros: int
+    """Negative if more was given back than spent."""
+
+
 __all__ = [
     "WINDOWS",
     "Ask",
@@ -144,5 +156,6 @@ __all__ = [
     "Level",
     "Run",
     "Spend",
+    "SpentOn",
     "Window",
 ]

@@ -1,0 +1,145 @@
+"""The ledger's part in the way of a call: reserve, finish, sweep, and the audit rows of what was refused."""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from runcap.decision import Deny, Refused
+from runcap.ledger.client import Client
+from runcap.ledger.denials import read_denial
+from runcap.ledger.model import Ask, End, Ended, Held
+from runcap.vendors.base import Ending
+
+logger = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """Whose key it is."""
+
+    run_id: str
+    label: str
+
+
+class Calls:
+    """The methods that handling a call needs, each one script and one round trip."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def reserve(self, ask: Ask) -> Held:
+        """Hold a quote against every cap that applies, or against none.
+
+        Raises:
+            Refused: for any reason at all. The script has written the audit row, unless the code is
+                ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``.
+        """
+        reply = await self._client.run(
+            "reserve",
+            (
+                ask.reservation_id,
+                ask.key_digest,
+                ask.vendor,
+                ask.operation,
+                ask.micros,
+                ask.deadline_ms,
+                _json(ask.row),
+                ask.object_id or "",
+                "1" if ask.needs_allow else "0",
+                ask.idempotency_digest or "",
+                ask.fingerprint,
+            ),
+        )
+        _raise_denial(reply, ask.vendor, ask.operation)
+        _, run_id, label, held, spent, remaining = reply
+        return Held(
+            ask.reservation_id,
+            run_id,
+            label,
+            int(held),
+            int(spent),
+            int(remaining) if remaining else None,
+        )
+
+    async def authorize(
+        self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any]
+    ) -> Authorized:
+        """Check a key and its policy alone, before a lookup that the price depends on.
+
+        Args:
+            digest: SHA-256 of the vault key, hex.
+            vendor: its name.
+            operation: ``METHOD /path/{template}``.
+            needs_allow: the operation is refused unless the run's policy names it.
+            row: the audit row, written only if this refuses.
+
+        Raises:
+            Refused: as `reserve` does.
+        """
+        allow = "1" if needs_allow else "0"
+        reply = await self._client.run("authorize", (digest, vendor, operation, allow, _json(row)))
+        _raise_denial(reply, vendor, operation)
+        return Authorized(reply[1], reply[2])
+
+    async def finish(self, end: End) -> Ended:
+        """End a reservation and write the call's audit row. Ending it again is no error and changes nothing.
+
+        Raises:
+            Refused: ``ledger_unavailable`` or ``ledger_untrusted``; it may be tried again.
+        """
+        reply = await self._client.run(
+            "finish",
+            (
+                end.reservation_id,
+                str(end.ending),
+                end.micros if end.micros is not None and end.ending is Ending.SETTLED else "",
+                end.object_id or "",
+                "1" if end.final else "0",
+                _json(end.row),
+            ),
+        )
+        if reply[0] == "ALREADY":
+            return Ended(0, 0, already=True)
+        return Ended(int(reply[1]), int(reply[2]))
+
+    async def sweep(self, limit: int = 100) -> int:
+        """End reservations past their deadline as unknown, at most `limit`; returns how many.
+
+        Raises:
+            Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
+        """
+        _, ended, unreadable = await self._client.run("sweep", (limit,))
+        if unreadable != "0":
+            logger.error("%s reservations past their deadline cannot be read: see `runcap ledger check`", unreadable)
+        return int(ended)
+
+    async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> tuple[str, str] | None:
+        """Write the audit row of a call that was refused before the ledger was asked.
+
+        Args:
+            row: the audit fields that are known.
+            deny: the refusal.
+            digest: SHA-256 of the vault key, hex, if the call had one.
+
+        Returns:
+            run_id and label, or None if no run has that key.
+
+        Raises:
+            Refused: ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``: there is no row then.
+        """
+        args = (digest or "", deny.decision, str(deny.code), _json(row))
+        _, run_id, label = await self._client.run("record", args)
+        return (run_id, label) if run_id else None
+
+
+def _raise_denial(reply: list[str], vendor: str, operation: str) -> None:
+    if reply[0] == "DENY":
+        raise Refused(read_denial(reply, vendor, operation))
+
+
+def _json(row: dict[str, Any]) -> str:
+    return _encode(row).decode()

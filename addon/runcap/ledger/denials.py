@@ -1,0 +1,93 @@
+"""Turns a script's denial into a `Deny`: one sentence for the agent's developer, and the facts behind it."""
+
+from dataclasses import dataclass
+
+from runcap.decision import CapHit, Code, Deny
+from runcap.money import usd_from_micros
+
+_PLAIN = {
+    Code.KEY_UNKNOWN: "This vault key belongs to no run: get one with `runcap keys issue`.",
+    Code.KEY_REVOKED: "This run's vault key has been revoked: a new run needs a new key.",
+    Code.KEY_EXPIRED: "This run's vault key has expired: a new run needs a new key.",
+    Code.IDEMPOTENCY_MISMATCH: "This idempotency key was used for a different request: a new request needs a new key.",
+    Code.IDEMPOTENCY_IN_PROGRESS: "The first request with this idempotency key has not ended yet: try again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    vendor: str
+    operation: str
+    detail: str
+    """What is frozen: ``run:…``, ``fleet:…``, ``vendor:…``, ``all``."""
+    allowed: tuple[str, ...]
+    requested_micros: int
+    cap: CapHit | None
+
+
+def read_denial(reply: list[str], vendor: str, operation: str) -> Deny:
+    """Read ``{'DENY', code, run_id, label, detail, allowed, requested, cap…}`` (scripts/policy.lua)."""
+    _, code_text, run_id, label, detail, allowed_text, requested, *cap_fields = reply
+    code = Code(code_text)
+    cap = _read_cap(cap_fields) if cap_fields else None
+    allowed = tuple(item for item in allowed_text.split("\n") if item)
+    facts = _Facts(vendor, operation, detail, allowed, int(requested or 0), cap)
+    about_operations = code is Code.OPERATION_NOT_ALLOWED
+    return Deny(
+        code,
+        _message(code, facts),
+        run_id=run_id or None,
+        label=label or None,
+        requested_micros=int(requested) if requested else None,
+        cap=cap,
+        allowed_operations=allowed if about_operations else None,
+        attempted=operation if about_operations else None,
+    )
+
+
+def _read_cap(fields: list[str]) -> CapHit:
+    level, selector, window, cap_micros, counted_micros, resets_at = fields
+    return CapHit(level, selector, window, int(cap_micros), int(counted_micros), resets_at or None)
+
+
+def _message(code: Code, facts: _Facts) -> str:
+    match code:
+        case Code.CAP_EXHAUSTED if facts.cap is not None:
+            return _cap_message(facts.cap, facts.requested_micros)
+        case Code.FROZEN:
+            return f"{_frozen_subject(facts.detail)} frozen by the operator; nothing is forwarded until it is unfrozen."
+        case Code.VENDOR_NOT_ALLOWED:
+            return f"This run may not use {facts.vendor}, only {', '.join(facts.allowed)}."
+        case Code.OPERATION_NOT_ALLOWED if facts.allowed:
+            return f"This run may not use {facts.operation}. It may use: {', '.join(facts.allowed)}."
+        case Code.OPERATION_NOT_ALLOWED:
+            return f"This run may not use {facts.operation}, unless its policy names it (`runcap keys issue --allow`)."
+        case _:
+            return _PLAIN[code]
+
+
+def _cap_message(cap: CapHit, requested_micros: int) -> str:
+    subject = {"run": "this run", "fleet": f"all runs labelled {cap.selector!r}…", "vendor": cap.selector}[cap.level]
+    window = {"day": "a day", "month": "a month", "total": "in total"}[cap.window]
+    remaining_micros = max(0, cap.cap_micros - cap.spent_micros)
+    resets = f" It resets at {cap.resets_at}." if cap.resets_at else ""
+    return (
+        f"The call costs {usd_from_micros(requested_micros)} USD, and {usd_from_micros(remaining_micros)} USD is left "
+        f"of {usd_from_micros(cap.cap_micros)} USD {window} for {subject}.{resets} It was not sent."
+    )
+
+
+def _frozen_subject(detail: str) -> str:
+    level, _, name = detail.partition(":")
+    match level:
+        case "run":
+            return "This run is"
+        case "fleet":
+            return f"All runs labelled {name!r}… are"
+        case "vendor":
+            return f"All calls to {name} are"
+        case _:
+            return "All runs are"
+
+
+__all__ = ["read_denial"]

@@ -1,0 +1,97 @@
+-- Shared: what a selector has held and spent. Needs common.
+--
+-- A selector is 'run:<run_id>', 'fleet:<label prefix>' or 'vendor:<name>'. Its counters are the hash spend:<selector>
+-- with the fields 'day:2026-11-24:held', 'day:2026-11-24:spent', 'month:2026-11:held', …, 'total:held',
+-- 'total:spent', all in micros. Runs and vendors are counted from the first key on, a fleet from its first cap on.
+
+local WINDOWS = { 'day', 'month', 'total' }
+local HELD, SPENT = 1, 2 -- where the two stand in the pair of fields of a window
+
+-- The six fields of a day, its month and the total, held and spent by turns.
+local fields_by_day = {}
+local function fields_of(day)
+  local fields = fields_by_day[day]
+  if not fields then
+    local in_day, in_month = 'day:' .. day, 'month:' .. month_of(day)
+    fields = { in_day .. ':held', in_day .. ':spent', in_month .. ':held', in_month .. ':spent', 'total:held',
+      'total:spent' }
+    fields_by_day[day] = fields
+  end
+  return fields
+end
+
+-- Reads the counters of one day, its month and the total. `missing` says that there are none at all: a selector
+-- that is counted has its total from the start, so a ledger without it has lost something.
+local function open_counters(selector, day)
+  local key, fields = PREFIX .. 'spend:' .. selector, fields_of(day)
+  local raw = redis.call('HMGET', key, unpack(fields))
+  local missing = not raw[5] or not raw[6]
+  local counters = { selector = selector, key = key, fields = fields, values = raw, changed = false, older = {},
+    missing = missing, new_day = not raw[1] and not missing }
+  for index = 1, 6 do raw[index] = raw[index] and stored_number(raw[index], selector) or 0 end
+  return counters
+end
+
+-- Adds to held or spent of all three windows, in memory; save_counters writes. Never below zero: a counter that
+-- somebody tampered with stays legible.
+local function add(counters, kind, amount)
+  if amount == 0 then return end
+  local values = counters.values
+  for index = kind, 6, 2 do
+    local value = math.max(0, values[index] + amount)
+    if value > MAX_MICROS then error('RUNCAP ' .. counters.selector .. ' would pass 2^53 micros', 0) end
+    values[index] = value
+  end
+  counters.changed = true
+end
+
+-- Takes back what was spent on a day, which need not be the one that the counters are open for. A bucket that has been
+-- dropped since is skipped: nobody reads it any more.
+local function take_back(counters, day, amount)
+  local fields = fields_of(day)
+  for index = SPENT, 6, 2 do
+    local field = fields[index]
+    if field == counters.fields[index] then
+      counters.values[index], counters.changed = math.max(0, counters.values[index] - amount), true
+    else
+      local value = counters.older[field] or redis.call('HGET', counters.key, field)
+      if value then counters.older[field] = math.max(0, stored_number(value, field) - amount) end
+    end
+  end
+end
+
+-- What a window (1 day, 2 month, 3 total) has counted, held included.
+local function counted_in(counters, window)
+  return counters.values[2 * window - 1] + counters.values[2 * window]
+end
+
+-- Drops days before yesterday and months before the last one, but none that still holds something. Runs only when a
+-- hash gets its first field of a new day, so a call pays for it once a day.
+local function drop_old(counters, now)
+  local yesterday = day_of(now - 86400000)
+  local year, month = civil(math.floor(now / 86400000))
+  if month == 1 then year, month = year - 1, 13 end
+  local last_month = string.format('%04d-%02d', year, month - 1)
+  local fields = redis.call('HGETALL', counters.key)
+  for index = 1, #fields, 2 do
+    local name, window, period = fields[index]:match('^((%a+):([%d-]+)):held$')
+    local old = window == 'day' and period < yesterday or window == 'month' and period < last_month
+    if old and fields[index + 1] == '0' then redis.call('HDEL', counters.key, name .. ':held', name .. ':spent') end
+  end
+end
+
+-- Redis writes a Lua number that is an integer below 2^53 with all its digits.
+local function save_counters(counters, now)
+  if not counters.changed then return end
+  local f, v = counters.fields, counters.values
+  redis.call('HSET', counters.key, f[1], v[1], f[2], v[2], f[3], v[3], f[4], v[4], f[5], v[5], f[6], v[6])
+  for field, value in pairs(counters.older) do redis.call('HSET', counters.key, field, value) end
+  if counters.new_day then drop_old(counters, now) end
+end
+
+-- Ceilings of a fleet or vendor are stored as 'day|month|total', each micros or empty.
+local function split_caps(text)
+  local day, month, total = text:match('^(%d*)|(%d*)|(%d*)$')
+  if not day then error('RUNCAP caps are not readable: ' .. text, 0) end
+  return { cap_of(day, 'day cap'), cap_of(month, 'month cap'), cap_of(total, 'total cap') }
+end

@@ -1,0 +1,99 @@
+-- include: common policy counters objects reservations
+--
+-- Decides one call and holds its quote against every cap that applies, or against none.
+--
+-- KEYS[1]   the namespace's prefix
+-- ARGV[1]   reservation id, never used before
+-- ARGV[2]   SHA-256 of the vault key, hex
+-- ARGV[3]   vendor
+-- ARGV[4]   operation, 'METHOD /path/{template}'
+-- ARGV[5]   quote in micros; with an object: the object's total after the call
+-- ARGV[6]   how long the reservation may stay open, in ms
+-- ARGV[7]   the audit row so far, JSON
+-- ARGV[8]   the vendor's object id, or ''
+-- ARGV[9]   '1' if the operation is refused unless the run's policy names it, else '0'
+-- ARGV[10]  SHA-256 of the vendor's idempotency key, or ''
+-- ARGV[11]  fingerprint of the canonical request
+--
+-- Returns {'OK', run_id, label, held micros of the run, the run's total in micros with it, remaining micros or ''},
+-- a denial (policy.lua), {'UNTRUSTED'} or {'AUDIT_FULL'}.
+
+local IDEM_TTL_MS = 23 * 3600000 -- inside the 24 hours for which the vendors keep theirs
+
+local id, digest, vendor, operation, row = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7]
+local micros, life_ms = number_of(ARGV[5], 'micros'), number_of(ARGV[6], 'deadline_ms')
+local object, needs_allow, idem_digest, fingerprint = ARGV[8], ARGV[9] == '1', ARGV[10], ARGV[11]
+
+local refusal = not_ready()
+if refusal then return refusal end
+if redis.call('ZSCORE', OPEN, id) then error('RUNCAP the reservation id is in use', 0) end
+
+local now = now_ms()
+local run, denial = admit(digest, vendor, operation, needs_allow, now)
+if denial then return deny(denial, row, now) end
+
+-- A key seen before: its first call counts, a retry does not.
+local idem, replay = '', ''
+if idem_digest ~= '' then
+  idem = run.run_id .. ':' .. idem_digest
+  local known = redis.call('HMGET', PREFIX .. 'idem:' .. idem, 'fingerprint', 'state')
+  if known[1] and known[1] ~= fingerprint then return deny({ code = 'idempotency_mismatch', run = run }, row, now) end
+  if known[1] and known[2] ~= 'done' then return deny({ code = 'idempotency_in_progress', run = run }, row, now) end
+  if known[1] then replay = '1' end
+end
+
+-- Every selector that counts this call, the run's own first, with its caps. All prefixes of the label and the vendor
+-- are one lookup, however many caps there are.
+local day = day_of(now)
+local selectors, caps = { 'run:' .. run.run_id }, { run.caps }
+local fields = { 'vendor:' .. vendor, unpack(run.fleets) }
+local raw = redis.call('HMGET', CAPS, unpack(fields))
+for index, field in ipairs(fields) do
+  if raw[index] or index == 1 then -- a vendor is always counted
+    selectors[#selectors + 1], caps[#caps + 1] = field, raw[index] and split_caps(raw[index]) or {}
+  end
+end
+
+local entries = object ~= '' and load_entries(vendor, object, selectors) or nil
+local all_counters, deltas = {}, {}
+local tightest, hit
+for index, selector in ipairs(selectors) do
+  local counters = open_counters(selector, day)
+  if counters.missing then return { 'UNTRUSTED' } end
+  local delta = replay == '' and micros or 0
+  if entries and replay == '' then delta = math.max(0, micros - counted_by(entries[index])) end
+  all_counters[index], deltas[index] = counters, delta
+  for window, window_name in ipairs(WINDOWS) do
+    local ceiling = caps[index][window]
+    if ceiling then
+      local counted = counted_in(counters, window)
+      local level, name = selector:match('^(%a+):(.*)$')
+      local cap = { level = level, selector = name, window = window_name, micros = text_of(ceiling), counted = counted,
+        delta = delta, left = ceiling - counted - delta, remaining = ceiling - counted }
+      -- What adds nothing cannot pass a cap, even one that an actual cost above its quote has overrun.
+      if delta > 0 and cap.left < 0 and (not hit or cap.remaining < hit.remaining) then hit = cap end
+      if not tightest or cap.left < tightest.left then tightest = cap end
+    end
+  end
+end
+if hit then return deny({ code = 'cap_exhausted', run = run, requested = hit.delta, cap = hit }, row, now) end
+
+local holds = {}
+for index, counters in ipairs(all_counters) do
+  add(counters, HELD, deltas[index])
+  holds[index] = hold_line(counters.selector, deltas[index])
+end
+local spent = text_of(counted_in(all_counters[1], 3))
+
+-- From here on only writes, to keys that have been read above.
+local cap = tightest or { level = '', selector = '', window = '', micros = '' }
+save_reservation(id, { run.run_id, run.label, vendor, text_of(micros), day, object, idem, replay, text_of(now), spent,
+  cap.level, cap.selector, cap.window, cap.micros, row }, holds)
+redis.call('ZADD', OPEN, now + life_ms, id)
+for _, counters in ipairs(all_counters) do save_counters(counters, now) end
+if idem ~= '' and replay == '' then
+  redis.call('HSET', PREFIX .. 'idem:' .. idem, 'fingerprint', fingerprint, 'state', 'open', 'reservation', id)
+  redis.call('PEXPIRE', PREFIX .. 'idem:' .. idem, IDEM_TTL_MS)
+end
+return { 'OK', run.run_id, run.label, text_of(deltas[1]), spent,
+  tightest and text_of(math.max(0, tightest.left)) or '' }

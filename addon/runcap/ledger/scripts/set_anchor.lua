@@ -1,0 +1,18 @@
+-- include: common
+--
+-- Keeps what the audit's last row is, so that a cut tail is found; never moves back.
+--
+-- KEYS[1]  the namespace's prefix
+-- ARGV[1]  seq
+-- ARGV[2]  hash
+-- ARGV[3]  id of the last stream entry in it
+--
+-- Returns {'OK'}, {'BEHIND'} if the anchor is already further, or {'UNTRUSTED'}.
+
+local refusal = distrust()
+if refusal then return refusal end
+local seq = number_of(ARGV[1], 'seq')
+local known = redis.call('HGET', META, 'anchor_seq')
+if known and number_of(known, 'anchor_seq') > seq then return { 'BEHIND' } end
+redis.call('HSET', META, 'anchor_seq', text_of(seq), 'anchor_hash', ARGV[2], 'anchor_id', ARGV[3])
+return { 'OK' }
