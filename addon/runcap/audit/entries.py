@@ -1,0 +1,128 @@
+"""From an entry of the ledger's stream to a row of the audit. Pure, and total: every entry becomes a row.
+
+An entry's flat fields come from the ledger's scripts, its `row` and `end` are JSON from the proxy. What cannot be
+read becomes an `admin` row with the action `unreadable_entry` that holds the raw fields: an entry must neither stop
+the auditor nor be lost.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from runcap.audit.chain import ADMIN_COLUMNS, CALL_COLUMNS, Value
+from runcap.decision import STATUS
+
+UNREADABLE = "unreadable_entry"
+
+_INTEGERS = frozenset({
+    "status", "cost_micros", "settled_micros", "spent_micros", "cap_micros", "amount_minor", "duration_ms",
+    "overhead_us",
+})  # fmt: skip
+_ALLOWED_WORDS = {
+    "decision": ("allowed", "blocked", "refused"),
+    "outcome": (None, "settled", "released", "unknown"),
+}
+_ENVELOPE = frozenset({"kind", "at_ms", "row", "end"})
+_OF_THE_STORE = frozenset({"seq", "at", "stream_id", "extra", "prev_hash", "hash"})
+"""Columns that no entry can name: what comes under these names is kept in `extra`."""
+
+_CALL_FIELDS = frozenset(CALL_COLUMNS) - _OF_THE_STORE
+_ADMIN_FIELDS = frozenset(ADMIN_COLUMNS) - _OF_THE_STORE
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
+_STREAM_MS = re.compile(r"([0-9]{1,18})-[0-9]{1,20}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_entry(stream_id: str, fields: Mapping[str, str]) -> tuple[str, tuple[Value, ...]]:
+    """Turn one entry into a table's name and its columns between `seq` and `prev_hash`."""
+    try:
+        match fields.get("kind"):
+            case "call":
+                return "calls", _call(stream_id, fields)
+            case "admin":
+                return "admin", _admin(stream_id, fields)
+            case other:
+                raise ValueError(f"no kind of entry: {other!r}")  # noqa: TRY301 (becomes a row like the others)
+    except Exception as error:  # noqa: BLE001 (whatever is wrong with one entry, the next must be written)
+        return "admin", _unreadable(stream_id, fields, error)
+
+
+def _call(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
+    named = {**_object(fields.get("row", "")), **_object(fields.get("end", ""))}
+    # The ledger's own word wins, but an empty field of it says nothing: an allowed call that then failed upstream
+    # has its code in `end`.
+    named |= {name: text for name, text in fields.items() if name not in _ENVELOPE and text != ""}
+    # What the ledger's script denies never comes back to the proxy's part of the row; its code tells the status.
+    if "status" not in named and (status := STATUS.get(named.get("code"))) is not None:  # type: ignore[arg-type]
+        named["status"] = status
+    known = {name: _value(name, named.pop(name)) for name in _CALL_FIELDS & named.keys()}
+    for name, words in _ALLOWED_WORDS.items():
+        if known.get(name) not in words:
+            raise ValueError(f"{name} cannot be {known.get(name)!r}")
+    known |= {"at": _instant(fields["at_ms"]), "stream_id": _text(stream_id), "extra": _extra(named)}
+    return tuple(known.get(name) for name in CALL_COLUMNS[1:-2])
+
+
+def _admin(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
+    named: dict[str, Any] = {name: text for name, text in fields.items() if name not in _ENVELOPE and text != ""}
+    known = {name: _value(name, named.pop(name)) for name in _ADMIN_FIELDS & named.keys()}
+    known |= {"at": _instant(fields["at_ms"]), "stream_id": _text(stream_id), "extra": _extra(named)}
+    if not known.get("action"):
+        raise ValueError("no action")
+    return tuple(known.get(name) for name in ADMIN_COLUMNS[1:-2])
+
+
+def _unreadable(stream_id: str, fields: Mapping[str, str], error: Exception) -> tuple[Value, ...]:
+    match = _STREAM_MS.fullmatch(stream_id)
+    try:
+        at = _instant(match[1]) if match else _instant("0")
+    except (ValueError, OverflowError):
+        at = _instant("0")
+    # Escaped to ASCII, so that text which is not even Unicode can be kept.
+    detail = json.dumps({"error": f"{type(error).__name__}: {error}", "fields": dict(fields)}, default=repr)
+    known: dict[str, Value] = {"at": at, "action": UNREADABLE, "detail": detail, "stream_id": stream_id}
+    return tuple(known.get(name) for name in ADMIN_COLUMNS[1:-2])
+
+
+def _object(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    decoded = json.loads(text)
+    if not isinstance(decoded, dict):
+        raise TypeError("row and end are JSON objects")
+    return decoded
+
+
+def _value(name: str, value: Any) -> Value:
+    if value is None:
+        return None
+    return _integer(name, value) if name in _INTEGERS else _text(value)
+
+
+def _integer(name: str, value: Any) -> int:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = int(value)
+    if type(value) is not int or not -(2**63) <= value < 2**63:  # bool is an int, and 1.0 equals one
+        raise ValueError(f"{name} is no integer that a column holds: {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"text expected: {value!r}")
+    value.encode()  # a lone surrogate, which JSON can carry and SQLite cannot
+    return value
+
+
+def _extra(named: Mapping[str, Any]) -> str | None:
+    return json.dumps(dict(sorted(named.items()))) if named else None
+
+
+def _instant(at_ms: str) -> str:
+    """Milliseconds since 1970 as ISO 8601 in UTC."""
+    if not re.fullmatch(r"[0-9]{1,18}", at_ms, re.ASCII):
+        raise ValueError(f"no time in milliseconds: {at_ms!r}")
+    at = _EPOCH + timedelta(milliseconds=int(at_ms))
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

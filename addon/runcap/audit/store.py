@@ -1,0 +1,191 @@
+"""The audit's SQLite file: made, appended to in group commits, opened for reading. Nothing else writes it.
+
+WAL, so that readers never wait; `synchronous=FULL`, so that a committed row survives a power cut; a bounded wait for
+a lock that somebody else holds. The stream's own id is the memory of what has been written (`stream_id` is unique),
+so no crash can lose a row or write one twice, and no counter stands beside the rows that could disagree with them.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from runcap.audit.chain import COLUMNS, EMPTY, Anchor, Row, link
+from runcap.audit.entries import read_entry
+from runcap.audit.schema import AuditFileError, prepare
+
+BUSY_TIMEOUT_MS = 2000
+"""How long a write waits for another writer's lock before it fails, to be tried again later."""
+
+
+class Store:
+    """The one writer. Its methods block: the auditor calls them in a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db: sqlite3.Connection | None = None
+        self._inode: tuple[int, int] | None = None
+
+    def open(self) -> None:
+        """Open the file, made anew with mode 0600 if it is missing. An open one is opened again.
+
+        Raises:
+            AuditFileError: there is a file, and it is no audit.
+            sqlite3.Error: it cannot be read or written now; worth another try.
+            OSError: the same.
+        """
+        self.close()
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # SQLite gives -wal and -shm the mode of the file itself.
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        found = os.fstat(descriptor)
+        os.close(descriptor)
+        db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("PRAGMA recursive_triggers=ON")
+            prepare(db, self.path)
+        except sqlite3.DatabaseError as error:
+            db.close()
+            if type(error) is sqlite3.DatabaseError:  # not one of its subclasses: damaged, or no database at all
+                raise AuditFileError(f"{self.path} is damaged, or no SQLite file: {error}") from error
+            raise
+        except BaseException:
+            db.close()
+            raise
+        self._db, self._inode = db, (found.st_dev, found.st_ino)
+
+    def close(self) -> None:
+        """Close the file; it can be opened again."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def tail(self) -> Anchor:
+        """The last row."""
+        return _tail(self._open_db())
+
+    def hash_at(self, seq: int) -> str | None:
+        """The hash of a row; None if there is no such row."""
+        for table in COLUMNS:
+            row = self._open_db().execute(f"SELECT hash FROM {table} WHERE seq = ?", (seq,)).fetchone()  # noqa: S608
+            if row is not None:
+                return str(row[0])
+        return None
+
+    def append(self, entries: Sequence[tuple[str, Mapping[str, str]]]) -> Anchor:
+        """Write the entries that are not rows yet, in one transaction, and return the last row.
+
+        Args:
+            entries: of the ledger's stream, in its order: id and fields.
+
+        Raises:
+            sqlite3.Error: nothing of it was written (the disk is full, another writer has the lock).
+            AuditFileError: the file was moved or replaced while it was open.
+        """
+        db = self._open_db()
+        self._check_place()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            last = _tail(db)
+            written = _already_written(db, [stream_id for stream_id, _ in entries])
+            for stream_id, fields in entries:
+                if stream_id in written:
+                    continue
+                table, values = read_entry(stream_id, fields)
+                row, last = link(table, values, last)
+                db.execute(_insert(table), row[1:])
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return last
+
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise AuditFileError(f"{self.path} is not open")
+        return self._db
+
+    def _check_place(self) -> None:
+        """What is written to a file that nobody can find any more would be lost."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            raise AuditFileError(f"{self.path} was removed while the auditor wrote it") from None
+        if (found.st_dev, found.st_ino) != self._inode:
+            raise AuditFileError(f"{self.path} was replaced by another file while the auditor wrote it")
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """Open an audit for reading alone; rows come as tuples.
+
+    Raises:
+        AuditFileError: there is none, or it cannot be read.
+    """
+    if not path.exists():
+        raise AuditFileError(f"There is no audit at {path} yet: the first call, or the first key, makes it.")
+    db: sqlite3.Connection | None = None
+    try:
+        uri = f"{path.resolve().as_uri()}?mode=ro"
+        db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        raise AuditFileError(f"{path} cannot be read: {error}") from error
+    return db
+
+
+def read_rows(db: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
+    """All rows of both tables in the order of seq, each with its table's name first.
+
+    Args:
+        db: of `open_readonly`; a snapshot, if it is in a transaction.
+        after: only rows above this seq.
+    """
+    calls = db.execute(_select("calls"), (after,))
+    admin = db.execute(_select("admin"), (after,))
+    acts: Row | None = admin.fetchone()
+    row: Row
+    for row in calls:
+        while acts is not None and acts[1] < row[1]:  # type: ignore[operator]  # seq is the primary key, an integer
+            yield acts
+            acts = admin.fetchone()
+        yield row
+    while acts is not None:
+        yield acts
+        acts = admin.fetchone()
+
+
+def _tail(db: sqlite3.Connection) -> Anchor:
+    query = "SELECT seq, hash FROM (SELECT seq, hash FROM {} ORDER BY seq DESC LIMIT 1)"
+    row = db.execute(
+        " UNION ALL ".join(query.format(table) for table in COLUMNS) + " ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return EMPTY if row is None else Anchor(*row)
+
+
+def _already_written(db: sqlite3.Connection, stream_ids: list[str]) -> set[str]:
+    """Those of the ids that are rows: a crash between commit and trim leaves them in the stream."""
+    written: set[str] = set()
+    for start in range(0, len(stream_ids), 500):  # SQLite's oldest limit of variables is 999
+        some = stream_ids[start : start + 500]
+        marks = ",".join("?" * len(some))
+        for table in COLUMNS:
+            found = db.execute(f"SELECT stream_id FROM {table} WHERE stream_id IN ({marks})", some)  # noqa: S608
+            written.update(row[0] for row in found)
+    return written
+
+
+@cache
+def _insert(table: str) -> str:
+    return f"INSERT INTO {table} VALUES ({','.join('?' * len(COLUMNS[table]))})"  # noqa: S608 (our own names)
+
+
+@cache
+def _select(table: str) -> str:
+    columns = ", ".join(COLUMNS[table])
+    return f"SELECT '{table}', {columns} FROM {table} WHERE seq > ? ORDER BY seq"  # noqa: S608 (our own names)
