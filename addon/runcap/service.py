@@ -28,6 +28,7 @@ from runcap.wire import Message
 
 logger = logging.getLogger(__name__)
 
+
 class Service:
     """Handles the calls of one process."""
 
@@ -123,8 +124,6 @@ def _rates(config: Config) -> Rates:
 
 
 def _routes(config: Config) -> dict[str, Route]:
-    from runcap.vendors import HOSTS
-
     return {
         name: Route(HOSTS[name], vendor.upstream.host, vendor.upstream.port, vendor.upstream_ca)
         for name, vendor in config.vendors.items()
