@@ -68,7 +68,7 @@ class Engine:
         self.options.add_option("connection_strategy", str, "lazy", "Never dial before a layer asks for it.")
         self.addons = _Hooks(addon)
         self.connections: dict[tuple[Any, ...] | str, ProxyConnectionHandler] = {}
-        ctx.options = self.options  # type: ignore[assignment]  # mitmproxy's own way to reach them
+        ctx.options = self.options  # mitmproxy's own way to reach them
         ctx.master = self  # type: ignore[assignment]
         addon.load(Loader(self))
         addon.configure(set(self.options.keys()))

@@ -1,0 +1,114 @@
+"""What an agent's environment holds: the proxy, whom to trust, and the vault key where real secrets used to be."""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from runcap.ca import Authority
+from runcap.config import Config, Listen
+from runcap.home import prepare
+from runcap.secretstore import SecretStore
+from runcap.trust import write_bundle
+
+_LOOPBACK = "localhost,127.0.0.1,::1"
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what such an address means to a client on this machine)
+
+
+def agent_environment(config: Config, vault_key: str, proxy: str | None = None) -> dict[str, str]:
+    """The variables, by name. Makes the CA and its bundle if they are not there yet.
+
+    Args:
+        config: says where the proxy listens, and which Twilio account is meant.
+        vault_key: stands in for every vendor's secret.
+        proxy: the proxy's URL, where it is not as configured.
+
+    Raises:
+        click.UsageError: as `proxy_address`.
+        HomeError, AuthorityError: the CA cannot be used.
+    """
+    proxy = f"http://{proxy_address(config, proxy)}"
+    prepare(config.home)
+    authority = Authority.load_or_create(config.home / "ca")
+    bundle, root = write_bundle(authority), authority.folder / "ca.pem"
+    variables = {
+        # Clients disagree about case: curl reads https_proxy, Go and Node read both.
+        "HTTPS_PROXY": proxy,
+        "https_proxy": proxy,
+        "NO_PROXY": _LOOPBACK,
+        "no_proxy": _LOOPBACK,
+        "SSL_CERT_FILE": str(bundle),
+        "REQUESTS_CA_BUNDLE": str(bundle),
+        "CURL_CA_BUNDLE": str(bundle),
+        # Node adds this to its own list, so the root alone is right.
+        "NODE_EXTRA_CA_CERTS": str(root),
+        # Node 24 and later; without it Node's own fetch takes no notice of HTTPS_PROXY.
+        "NODE_USE_ENV_PROXY": "1",
+        "STRIPE_API_KEY": vault_key,
+        "STRIPE_SECRET_KEY": vault_key,
+        "TWILIO_AUTH_TOKEN": vault_key,
+        "RESEND_API_KEY": vault_key,
+        "RUNCAP_PROXY": proxy,
+        "RUNCAP_VAULT_KEY": vault_key,
+    }
+    if config.vendors["twilio"].account_sid:
+        variables["TWILIO_ACCOUNT_SID"] = config.vendors["twilio"].account_sid
+    if config.proxy.gateway is not None and config.proxy.gateway.port:
+        variables["RUNCAP_GATEWAY"] = f"http://{_for_clients(config.proxy.gateway)}"
+    return variables
+
+
+def without_secrets(environment: Mapping[str, str], config: Config) -> dict[str, str]:
+    """An environment for an agent: no real secret under any name, nor anything that leads to the ledger or to home.
+
+    It keeps a secret from an agent that looks at its environment. One that runs as the same user can still read that
+    user's files: where that matters, it has to be another user, or a container.
+    """
+    names = {vendor.secret.removeprefix("env:") for vendor in config.vendors.values()}
+    store = SecretStore(config)
+    found = (store.peek(vendor) for vendor in config.vendors)
+    values = [secret.reveal() for secret in found if secret is not None]
+    if config.ledger.url and urlsplit(config.ledger.url).password:
+        values.append(config.ledger.url)
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in names and not name.startswith("RUNCAP_") and not any(hidden in value for hidden in values)
+    }
+
+
+def own_environment(config: Config, variables: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment as an agent may have it, with `variables` in it."""
+    return {**without_secrets(os.environ, config), **variables}
+
+
+def proxy_address(config: Config, proxy: str | None) -> Listen:
+    """Where a client finds the proxy.
+
+    Raises:
+        click.UsageError: `proxy` is no such URL, or there is none and the configured port is 0.
+    """
+    if proxy is None:
+        if not config.proxy.listen.port:
+            raise click.UsageError("proxy.listen has port 0: say with --proxy URL what `runcap up` has printed")
+        return _for_clients(config.proxy.listen)
+    try:
+        url = urlsplit(proxy)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host = port = None
+    if host is None or port is None:
+        raise click.UsageError(f"--proxy is {proxy!r}: write it like http://127.0.0.1:8080")
+    return Listen(host, port)
+
+
+def proxy_option[F: Callable[..., Any]](command: F) -> F:
+    """Add ``--proxy``."""
+    text = "The proxy's URL, if it is not at proxy.listen of the configuration."
+    return click.option("--proxy", metavar="URL", help=text)(command)
+
+
+def _for_clients(listen: Listen) -> Listen:
+    return listen._replace(host=_ANY.get(listen.host, listen.host))
