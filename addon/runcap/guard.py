@@ -298,7 +298,9 @@ class Guard:
         if end.object_id is None and (as_held or held.held_micros == 0):
             return None
         done, _ = await asyncio.wait({finishing}, timeout=_FINISH_WAIT_SECONDS)
-        return finishing.result() if done else None
+        ended = finishing.result() if done else None
+        # An ending whose first answer was lost comes back as "already", without its figures.
+        return None if ended is None or ended.already else ended
 
     async def _end_without_answer(self, call: _Call, held: Held, ending: Ending, deny: Deny) -> Reply:
         deny = at_run(deny, held.run_id, held.label)

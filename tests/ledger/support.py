@@ -3,7 +3,7 @@
 import json
 import secrets
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -142,3 +142,8 @@ async def field(ledger: Ledger, selector: str, name: str) -> int | None:
     """One field of a selector's counters."""
     text = await redis(ledger, "HGET", keys.spend(ledger._client.prefix, selector), name)
     return None if text is None else int(text)
+
+
+async def today_of(ledger: Ledger) -> str:
+    """The ledger's day, such as ``2026-11-24``."""
+    return datetime.fromtimestamp(await ledger.clock_ms() / 1000, UTC).strftime("%Y-%m-%d")

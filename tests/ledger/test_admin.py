@@ -2,7 +2,6 @@
 
 import secrets
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from tests.ledger.support import (
@@ -20,6 +19,7 @@ from tests.ledger.support import (
     release,
     settle,
     spent,
+    today_of,
 )
 
 from runcap.decision import Code, Refused
@@ -241,7 +241,7 @@ async def test_a_ledger_that_is_rebuilt_refuses_calls_until_it_is_ready(blank: L
     assert Code.LEDGER_UNTRUSTED == await denied_code(blank, ask(run, 1))
     held_day = (await blank.spend("run", run.run_id))["day"]
     assert Spend(0, 0) == held_day
-    today = await _today(blank)
+    today = await today_of(blank)
     await blank.restore(
         [
             SpentOn(run.run_id, "stripe", "2020-02-29", 70),
@@ -261,8 +261,3 @@ async def test_a_ledger_that_is_rebuilt_refuses_calls_until_it_is_ready(blank: L
     with pytest.raises(RuntimeError):
         await blank.restore([SpentOn(run.run_id, "stripe", today, 1)])
     assert [] == await blank.check()
-
-
-async def _today(ledger: Ledger) -> str:
-    """The ledger's day, from its clock."""
-    return datetime.fromtimestamp(await ledger.clock_ms() / 1000, UTC).strftime("%Y-%m-%d")

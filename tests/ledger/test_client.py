@@ -51,8 +51,9 @@ async def test_a_server_that_hangs_is_a_refusal_and_its_hold_ends_as_spent(tmp_p
             assert Code.LEDGER_UNAVAILABLE == await denied_code(ledger, ask(run, 10, deadline_ms=0))
         finally:
             os.kill(pid, signal.SIGCONT)
-        while await counted(ledger, run) == (1, 0):  # the stopped server reads it when it goes on
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 (there is no event: it happens in the server)
+        # The stopped server reads it when it goes on; there is no event for that on our side.
+        while await counted(ledger, run) == (1, 0):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         assert 1 == await ledger.sweep()
         assert (1, 10) == await counted(ledger, run)
         await ledger.close()

@@ -17,6 +17,7 @@ from tests.ledger.support import (
     settle,
     snapshot,
     spent,
+    today_of,
 )
 
 from runcap.decision import Code, Refused
@@ -182,8 +183,7 @@ async def test_old_days_are_dropped_but_none_that_holds_something(ledger: Ledger
     await settle(ledger, ended)
     selector = f"run:{run.run_id}"
     key = keys.spend(ledger._client.prefix, selector)
-    today = next(name for name in await redis(ledger, "HKEYS", key) if name.startswith("day:") and
-                 name[4:14] > ended_day)[4:14]  # fmt: skip
+    today = await today_of(ledger)
     await redis(ledger, "HDEL", key, f"day:{today}:held", f"day:{today}:spent")
 
     await ledger.reserve(ask(run, 5))
