@@ -1,5 +1,6 @@
 # Finds a Python >= 3.12 (PATH, then pyenv), makes .venv once, and runs everything in it.
-PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do \
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 \
+	$$(ls -d "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3 2>/dev/null | sort -Vr); do \
 	command -v "$$p" >/dev/null 2>&1 && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && command -v "$$p" && break; done)
 BIN := .venv/bin
 STAMP := .venv/.installed

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from runcap.runs import key_digest, new_vault_key
 
 from runcap.decision import Code, Deny, Refused, refuse
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.guard import Guard
 from runcap.ledger.model import Ask, End, Ended, Held
+from runcap.runs import key_digest, new_vault_key
 from runcap.vendors.base import (
     Ending,
     Kind,
@@ -202,6 +202,27 @@ async def test_lookups_come_after_the_key_has_been_checked(stage: Stage) -> None
     status, _, _ = await stage.call()
     assert status == 401
     assert [] == stage.forwarder.sent
+
+
+async def test_a_lookup_carries_the_headers_of_its_plan(stage: Stage) -> None:
+    """Whose data is read is up to the vendor's pricing; the credential comes from the vendor all the same."""
+    stage.vendor.lookups = [Lookup("/v1/things/1", headers=(("fake-account", "acct_1"),))]
+    await stage.call()
+
+    assert {"authorization": f"Bearer {SECRET}", "fake-account": "acct_1"} == stage.forwarder.sent[0][1]
+    assert "fake-account" not in stage.forwarder.sent[1][1]
+
+
+async def test_an_idempotency_key_belongs_to_one_account(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same key on another account is another call to the vendor, so it is no retry here."""
+    plan = stage.vendor.plan
+    for account in (None, "acct_1", "acct_2", None):
+        monkeypatch.setattr(stage.vendor, "plan", lambda request, on=account: replace(plan(request), account=on))
+        await stage.call()
+    digests = [ask.idempotency_digest for ask in stage.ledger.asked]
+
+    assert 3 == len(set(digests))
+    assert digests[0] == digests[3]
 
 
 @pytest.mark.parametrize(

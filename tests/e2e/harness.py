@@ -19,12 +19,6 @@ from types import TracebackType
 from typing import Any, Self
 from unittest import mock
 
-from tests.e2e.configuration import SECRET_VARIABLES, configuration
-from tests.e2e.processes import Processes
-from tests.e2e.waiting import wait_until
-from tests.fakes import FakeVendors
-from tests.fakes.vendors import REPOSITORY
-
 from runcap.ca import Authority
 from runcap.cli import main
 from runcap.home import prepare
@@ -32,6 +26,11 @@ from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Level
 from runcap.trust import write_bundle
+from tests.e2e.configuration import SECRET_VARIABLES, configuration
+from tests.e2e.processes import Processes
+from tests.e2e.waiting import wait_until
+from tests.fakes import FakeVendors
+from tests.fakes.vendors import REPOSITORY
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from tests.e2e.agents_running import Race, Racers
 from tests.e2e.client import Caller
 from tests.e2e.harness import IssuedRun, RuncapUp

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+
 from tests.e2e.agents_running import Race, Racers
 from tests.e2e.harness import RuncapUp
 from tests.e2e.mitmdump import Mitmdump

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.e2e.agents_running import run_agent
 from tests.e2e.client import Caller
 from tests.e2e.harness import IssuedRun, RuncapUp

@@ -1,6 +1,6 @@
 """Resend's rules for sending emails.
 
-Kept to resend.com/docs/api-reference (emails, batch, errors, idempotency keys; read 2026-11). What a call moves is
+Kept to resend.com/docs/api-reference (emails, batch, errors, idempotency keys). What a call moves is
 counted in recipients: every To, Cc and Bcc is one email.
 """
 

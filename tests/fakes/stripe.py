@@ -1,6 +1,6 @@
 """Stripe's rules at its front door: credential, parameters, idempotency, routing, errors.
 
-Kept to docs.stripe.com/api (errors, idempotent requests, read 2026-11) and to what stripe-python 16 expects. Query
+Kept to docs.stripe.com/api (errors, idempotent requests) and to what stripe-python 16 expects. Query
 and body parameters are merged and the last duplicate wins, as in Stripe's own API: runcap must never let that matter.
 """
 

@@ -1,6 +1,6 @@
 """Twilio's rules for messages and calls of one account.
 
-Kept to twilio.com/docs/messaging/api/message-resource and voice/api/call-resource (read 2026-11): a message is
+Kept to twilio.com/docs/messaging/api/message-resource and voice/api/call-resource: a message is
 answered 201 with a null price, which a later GET fills in. What it moves is counted in segments and minutes.
 """
 
@@ -19,7 +19,7 @@ _GSM7_ESCAPED = frozenset("^{}\\[~]|€\f")
 _DEFAULT_TIME_LIMIT_SECONDS = 14_400
 """Twilio's own limit for a call without TimeLimit: four hours."""
 _SMS_PRICE = "0.0083"
-"""US list price of a segment, twilio.com/en-us/sms/pricing/us (read 2026-11)."""
+"""US list price of a segment, twilio.com/en-us/sms/pricing/us."""
 
 
 class FakeTwilio:

@@ -4,6 +4,12 @@ import secrets
 from dataclasses import replace
 
 import pytest
+
+from runcap.decision import Code, Refused
+from runcap.ledger import keys
+from runcap.ledger.ledger import Ledger
+from runcap.ledger.model import Caps, CapSetting, Run, Spend, SpentOn
+from runcap.runs import new_run_id
 from tests.ledger.support import (
     ACTOR,
     CHARGE,
@@ -21,12 +27,6 @@ from tests.ledger.support import (
     spent,
     today_of,
 )
-
-from runcap.decision import Code, Refused
-from runcap.ledger import keys
-from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Caps, CapSetting, Run, Spend, SpentOn
-from runcap.runs import new_run_id
 
 
 async def test_a_run_comes_back_as_it_was_issued(ledger: Ledger) -> None:

@@ -1,11 +1,11 @@
 """Rows for calls that were refused before they could be priced, and what a refusal says."""
 
 import pytest
-from tests.ledger.support import ACTOR, CHARGE, TRANSFER, ask, call_rows, counted, denied, issue
 
 from runcap.decision import Code, Deny, Refused
 from runcap.ledger.ledger import Authorized, Ledger
 from runcap.ledger.model import Caps
+from tests.ledger.support import ACTOR, CHARGE, TRANSFER, ask, call_rows, counted, denied, issue
 
 
 async def test_record_names_the_run_of_a_known_key(ledger: Ledger) -> None:

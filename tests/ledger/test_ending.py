@@ -1,6 +1,12 @@
 """How reservations end: settled, released, unknown, swept; once, and in the day in which they began."""
 
 import pytest
+
+from runcap.decision import Code, Refused
+from runcap.ledger import keys
+from runcap.ledger.ledger import Ledger
+from runcap.ledger.model import Caps, End, Ended
+from runcap.vendors.base import Ending
 from tests.ledger.support import (
     ACTOR,
     ask,
@@ -19,12 +25,6 @@ from tests.ledger.support import (
     spent,
     today_of,
 )
-
-from runcap.decision import Code, Refused
-from runcap.ledger import keys
-from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Caps, End, Ended
-from runcap.vendors.base import Ending
 
 
 async def test_settled_counts_the_actual_cost_and_gives_the_rest_back(ledger: Ledger) -> None:

@@ -1,12 +1,12 @@
 """Retries under the vendor's idempotency key count once."""
 
 import pytest
-from tests.ledger.support import ask, call_rows, counted, denied_code, expire, issue, lose, redis, release, settle
 
 from runcap.decision import Code
 from runcap.ledger import keys
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Ask, Caps, Run
+from tests.ledger.support import ask, call_rows, counted, denied_code, expire, issue, lose, redis, release, settle
 
 
 def keyed(run: Run, micros: int = 100, fingerprint: str = "f") -> Ask:

@@ -1,6 +1,11 @@
 """A vendor's object is counted once over its life, and given back where it was counted."""
 
 import pytest
+
+from runcap.decision import Code
+from runcap.ledger import keys
+from runcap.ledger.ledger import Ledger
+from runcap.ledger.model import Caps, Held, Run
 from tests.ledger.support import (
     ACTOR,
     ask,
@@ -16,11 +21,6 @@ from tests.ledger.support import (
     settle,
     spent,
 )
-
-from runcap.decision import Code
-from runcap.ledger import keys
-from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Caps, Held, Run
 
 PI = "pi_1"
 

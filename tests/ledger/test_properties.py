@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.ledger.support import ACTOR, ask, counted, denied_code, expire, issue, spent
 
 from runcap.decision import Code
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, End, Held, Run
 from runcap.vendors.base import Ending
+from tests.ledger.support import ACTOR, ask, counted, denied_code, expire, issue, spent
 
 _CAPS = {"run": 1_000, "fleet": 1_500, "vendor": 1_800}
 _LABELS = ("billing-a", "billing-b", "ops")

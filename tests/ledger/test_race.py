@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.ledger.support import ACTOR, call_rows, counted, issue, spent
 
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Level
+from tests.ledger.support import ACTOR, call_rows, counted, issue, spent
 
 _RACER = Path(__file__).with_name("racer.py")
 

@@ -3,6 +3,11 @@
 import asyncio
 
 import pytest
+
+from runcap.decision import CapHit, Code, Refused
+from runcap.ledger import keys
+from runcap.ledger.ledger import Ledger
+from runcap.ledger.model import WINDOWS, Caps, Level, Run, Spend, Window
 from tests.ledger.support import (
     ACTOR,
     CHARGE,
@@ -18,11 +23,6 @@ from tests.ledger.support import (
     settle,
     spent,
 )
-
-from runcap.decision import CapHit, Code, Refused
-from runcap.ledger import keys
-from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import WINDOWS, Caps, Level, Run, Spend, Window
 
 
 async def test_a_quote_is_held_against_run_and_vendor_in_all_windows(ledger: Ledger) -> None:

@@ -4,6 +4,11 @@ from dataclasses import replace
 from typing import cast
 
 import pytest
+
+from runcap.decision import Code
+from runcap.ledger import keys
+from runcap.ledger.ledger import Ledger
+from runcap.ledger.model import Caps
 from tests.ledger.support import (
     ACTOR,
     ask,
@@ -13,11 +18,6 @@ from tests.ledger.support import (
     redis,
     snapshot,
 )
-
-from runcap.decision import Code
-from runcap.ledger import keys
-from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Caps
 
 
 @pytest.mark.parametrize(

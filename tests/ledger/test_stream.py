@@ -2,9 +2,8 @@
 
 import asyncio
 
-from tests.ledger.support import ask, issue, settle
-
 from runcap.ledger.ledger import Anchor, Ledger
+from tests.ledger.support import ask, issue, settle
 
 
 async def test_rows_are_read_in_order_from_behind_an_entry(ledger: Ledger) -> None:

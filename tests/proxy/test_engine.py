@@ -6,9 +6,9 @@ import ssl
 from typing import Any
 
 import pytest
-from tests.proxy.conftest import HOST, Proxy
 
 from runcap.decision import Code
+from tests.proxy.conftest import HOST, Proxy
 
 CALL = b"POST /v1/charges HTTP/1.1\r\nHost: api.stripe.com\r\nContent-Length: 8\r\n\r\namount=5"
 
