@@ -221,7 +221,7 @@ class Guard:
                 response = await self._forwarder.send(
                     call.vendor.name,
                     _read(lookup),
-                    call.vendor.lookup_headers(secret),
+                    (*call.vendor.lookup_headers(secret), *lookup.headers),
                 )
         except (NotSent, NoAnswer, TimeoutError) as error:
             raise refuse(
@@ -244,7 +244,8 @@ class Guard:
         digest = None
         fingerprint = ""
         if plan.idempotency_key is not None:
-            digest = _sha256(call.vendor.name, plan.idempotency_key)
+            # The vendor keeps its keys for each account: the same key on another account is another call.
+            digest = _sha256(call.vendor.name, plan.account or "", plan.idempotency_key)
             fingerprint = _sha256(upstream.method, upstream.path, upstream.query, upstream.body.decode("latin-1"))
             call.row["idempotency_digest"] = digest
         return Ask(

@@ -66,6 +66,8 @@ class Operation:
     """Why it is denied, for the error message."""
     pricer: str = ""
     """Names the vendor's pricing function, for `Kind.PRICED`."""
+    direction: str = ""
+    """Which way its money goes, see `Plan.direction`."""
 
     @property
     def name(self) -> str:
@@ -100,6 +102,13 @@ class Plan:
     """The vendor's idempotency key as the agent sent it; None if it sent none or the vendor has none here."""
     detail: Any = None
     """What else the vendor's own pricing and outcome want to keep."""
+    account: str | None = None
+    """The account that the call acts on, where it is not the secret's own (Stripe-Account): a run may use it only if
+    its policy lists it."""
+    direction: str = ""
+    """Which way the money goes: ``charge`` (a customer is charged now), ``out`` (it leaves the account: refund,
+    transfer, payout), ``in`` (it is pulled into the account from a bank or a connected account), ``armed`` (it binds
+    somebody later: invoice, subscription, payment link), or empty if none does or the vendor does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,8 @@ class Lookup:
     query: str = ""
     body: bytes = b""
     """Not empty: the read is a POST of this form, such as Stripe's preview of an invoice, which changes nothing."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Go with the vendor's own `Vendor.lookup_headers`: whose data is read (Stripe-Account)."""
 
 
 @dataclass(frozen=True, slots=True)
