@@ -135,7 +135,11 @@ class Stage:
         self.forwarder = FakeForwarder()
         self.secret: str | None = SECRET
         self.guard = Guard(
-            ledger=self.ledger, forwarder=self.forwarder, secret_of=lambda _: self.secret, timeout_seconds=5
+            ledger=self.ledger,
+            forwarder=self.forwarder,
+            secret_of=lambda _: self.secret,
+            timeout_seconds=5,
+            grace_seconds=30,
         )
 
     async def call(self, message: Message = MESSAGE) -> tuple[int, dict[str, str], dict[str, Any]]:

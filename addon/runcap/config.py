@@ -63,6 +63,8 @@ class LedgerConfig:
     url: str
     """Empty: the embedded ledger."""
     namespace: str
+    grace_seconds: int
+    """How long beyond the longest possible call a reservation stays open before it is swept as spent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
         ledger=LedgerConfig(
             url=values.ledger_url(written.ledger.url),
             namespace=values.namespace(written.ledger.namespace),
+            grace_seconds=values.within("ledger.grace_seconds", written.ledger.grace_seconds, 2, 3600),
         ),
         audit_path=home / values.not_empty("audit.path", written.audit.path),
         vendors=_vendors(written.vendors, folder),

@@ -37,6 +37,7 @@ class LedgerSection(_Section, frozen=True):
 
     url: str = ""
     namespace: str = "default"
+    grace_seconds: int = 30
 
 
 class AuditSection(_Section, frozen=True):

@@ -36,9 +36,6 @@ from runcap.wire import Malformed, Message
 
 logger = logging.getLogger(__name__)
 
-_DEADLINE_MARGIN_SECONDS = 30
-"""A reservation outlives the longest possible call by this, so that the sweeper never ends one that is still alive."""
-
 _UNRECORDED = frozenset({Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE})
 """The ledger's refusals that leave no audit row: it could not write one."""
 
@@ -104,6 +101,7 @@ class Guard:
         forwarder: ForwarderPort,
         secret_of: Callable[[str], str | None],
         timeout_seconds: float,
+        grace_seconds: float,
     ) -> None:
         """Wire the parts together.
 
@@ -111,12 +109,14 @@ class Guard:
             ledger: reserves and finishes.
             forwarder: reaches the vendors.
             secret_of: the real secret of a vendor by name; None if none is configured.
-            timeout_seconds: the forwarder's bound for one call; reservations live longer than that.
+            timeout_seconds: the forwarder's bound for one call.
+            grace_seconds: how much longer a reservation lives, so that the sweeper never ends one of a call that is
+                still under way.
         """
         self._ledger = ledger
         self._forwarder = forwarder
         self._secret_of = secret_of
-        self._deadline_ms = round((timeout_seconds + _DEADLINE_MARGIN_SECONDS) * 1000)
+        self._deadline_ms = round((timeout_seconds + grace_seconds) * 1000)
         self._lookup_seconds = min(15.0, timeout_seconds)
         self._calls: set[asyncio.Task[Any]] = set()
         self._endings: set[asyncio.Task[Any]] = set()

@@ -111,6 +111,7 @@ async def open_service(config_path: str | None) -> Service:
             forwarder=forwarder,
             secret_of=lambda name: secret.reveal() if (secret := store.get_or_none(name)) is not None else None,
             timeout_seconds=timeout,
+            grace_seconds=config.ledger.grace_seconds,
         )
         vendors = build(twilio_account_sid=config.vendors["twilio"].account_sid or None, rates=_rates(config))
         return Service(config, guard, vendors, stack.pop_all())
