@@ -13,13 +13,14 @@ import pytest
 import resend
 import stripe
 import urllib3.util.connection
+from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+
 from tests.fakes import FakeVendors, Fault
 from tests.fakes.model import Seen
 from tests.fakes.stripe import read_params
 from tests.fakes.twilio import segments
 from tests.fakes.vendors import ACCOUNT_SID, HOSTS, SECRETS
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
-from twilio.rest import Client  # type: ignore[import-untyped]
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +285,7 @@ def test_certificates_pass_strict_verification_for_their_name_only(fakes: FakeVe
         context.wrap_socket(plain, server_hostname="api.stripe.com")
 
 
-class _connected(http.client.HTTPSConnection):  # noqa: N801 (used like a function)
+class _connected(http.client.HTTPSConnection):
     """A connection to the fake Stripe that closes when it is left."""
 
     def __init__(self, fakes: FakeVendors, timeout: float = 10) -> None:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.audit.stream import FIRST_MS, Entry, FakeLedger, admin, call
 
 from runcap.audit import auditor as auditor_module
 from runcap.audit.auditor import Auditor
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store, open_readonly, read_rows
 from runcap.audit.verify import verify
+from tests.audit.stream import FIRST_MS, Entry, FakeLedger, admin, call
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +49,7 @@ async def _running(ledger: FakeLedger, path: Path, batch: int = 1000) -> AsyncIt
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 (a fake on a list has no event to wait for)
+        while not condition():
             await asyncio.sleep(0.002)
 
 
@@ -225,7 +225,7 @@ async def test_a_file_that_vanishes_ends_it(path: Path) -> None:
     auditor = Auditor(ledger, Store(path))
     task = asyncio.create_task(auditor.run())
     await _until(lambda: not ledger.entries)
-    path.unlink()  # noqa: ASYNC240 (a moment)
+    path.unlink()
     ledger.entries = [call(2)]
 
     with pytest.raises(AuditFileError, match="removed"):

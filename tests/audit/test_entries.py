@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.audit.stream import Entry, admin, call
 
 from runcap.audit.chain import COLUMNS
 from runcap.audit.entries import read_entry
+from tests.audit.stream import Entry, admin, call
 
 
 def _read(entry: Entry) -> tuple[str, dict[str, Any]]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.audit.stream import FIRST_MS, admin, blocked, call
 
 from runcap.audit.reports import Reader
 from runcap.audit.store import Store
+from tests.audit.stream import FIRST_MS, admin, blocked, call
 
 DAY_MS = 86_400_000
 

@@ -6,11 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.audit.stream import admin, blocked, call
 
 from runcap.audit.chain import EMPTY
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store, open_readonly, read_rows
+from tests.audit.stream import admin, blocked, call
 
 
 def _other_program(path: Path) -> sqlite3.Connection:

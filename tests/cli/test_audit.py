@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.audit.stream import admin, blocked, call
 
 from runcap.audit.auditor import Auditor
 from runcap.audit.chain import CALL_COLUMNS
@@ -21,6 +20,7 @@ from runcap.decision import Code, Deny
 from runcap.home import prepare
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
+from tests.audit.stream import admin, blocked, call
 
 
 def _runcap(*args: object) -> Result:

@@ -4,9 +4,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Runcap
 
 from runcap.ca import Authority
+from tests.cli.conftest import Runcap
 
 
 def test_show(runcap: Runcap, tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 import pytest
-from tests.cli.conftest import Runcap
 
 from runcap import __version__
 from runcap.cli import COMMANDS, cli
+from tests.cli.conftest import Runcap
 
 
 def test_help_lists_every_command(runcap: Runcap) -> None:

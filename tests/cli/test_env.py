@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Runcap
 
 from runcap.ca import Authority
 from runcap.runs import new_vault_key
+from tests.cli.conftest import Runcap
 
 KEY = new_vault_key()
 

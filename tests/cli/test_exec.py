@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Runcap
 
 from runcap.runs import parse_vault_key
+from tests.cli.conftest import Runcap
 
 CANARY = "sk_live_canary0123456789"
 DUMP = "import json, os; print(json.dumps(dict(os.environ)))"

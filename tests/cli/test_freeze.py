@@ -1,6 +1,7 @@
 """`runcap freeze` and `runcap unfreeze`."""
 
 import pytest
+
 from tests.cli.conftest import Runcap
 
 

@@ -3,9 +3,9 @@
 import datetime as dt
 
 import pytest
-from tests.cli.conftest import Runcap
 
 from runcap.runs import parse_vault_key
+from tests.cli.conftest import Runcap
 
 
 def test_issue_prints_the_key_once(runcap: Runcap) -> None:

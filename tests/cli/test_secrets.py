@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Runcap
 
 CANARY = "sk_live_canary0123456789"

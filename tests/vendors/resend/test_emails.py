@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.vendors.resend.helpers import EMAIL, post, quote, refusal, resend
 
 from runcap.decision import Code
 from runcap.vendors import strict_json
 from runcap.vendors.resend.emails import read_batch, read_email
+from tests.vendors.resend.helpers import EMAIL, post, quote, refusal, resend
 
 
 @pytest.mark.parametrize(

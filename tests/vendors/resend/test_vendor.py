@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import resend as sdk
 from resend.exceptions import MissingApiKeyError, RateLimitError, ResendError, ValidationError
-from tests.vendors.resend.helpers import EMAIL, JSON, post, quote, refusal, resend
 
 from runcap.decision import CapHit, Code, Deny, Refused
 from runcap.vendors.base import FREE, Ending, Kind, Quote, Request, Response
 from runcap.vendors.catalogue import known
+from tests.vendors.resend.helpers import EMAIL, JSON, post, quote, refusal, resend
 
 KEY = "re_vk_" + "a" * 40
 

@@ -3,12 +3,12 @@
 from collections import Counter
 
 import pytest
-from tests.vendors.stripe.helpers import RATES, request
 
 from runcap.decision import Code, Refused
 from runcap.vendors.base import Kind
 from runcap.vendors.stripe import catalogue
 from runcap.vendors.stripe.pricing import Pricing
+from tests.vendors.stripe.helpers import RATES, request
 
 
 def test_all_known_writes_are_classified() -> None:

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import stripe
-from tests.vendors.stripe.helpers import VENDOR
 
 from runcap.decision import CapHit, Code, Deny
+from tests.vendors.stripe.helpers import VENDOR
 
 CAP = CapHit("run", "01RUN", "day", 500_000_000, 490_000_000, "2026-11-25T00:00:00Z")
 
@@ -32,7 +32,7 @@ def _refusing(deny: Deny) -> Iterator[tuple[stripe.StripeClient, list[str]]]:
             self.end_headers()
             self.wfile.write(encoded)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the parent's name)
+        def log_message(self, format: str, *args: object) -> None:
             """Keep quiet."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

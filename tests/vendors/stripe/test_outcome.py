@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from tests.vendors.stripe.helpers import VENDOR, charge, intent, post
 
 from runcap.vendors.base import FREE, Ending, Outcome, Quote, Response
+from tests.vendors.stripe.helpers import VENDOR, charge, intent, post
 
 CREATE = post("/v1/payment_intents", b"amount=2000&currency=usd")
 CONFIRM = post("/v1/payment_intents/pi_1/confirm")

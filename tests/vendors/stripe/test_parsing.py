@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.vendors.stripe.helpers import FORM, VENDOR, post, request
 
 from runcap.decision import Code, Refused
 from runcap.vendors import form
+from tests.vendors.stripe.helpers import FORM, VENDOR, post, request
 
 CREATE = "/v1/payment_intents"
 

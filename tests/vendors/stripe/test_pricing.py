@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.vendors.stripe.helpers import VENDOR, charge, intent, post, priced, request
 
 from runcap.decision import Code, Refused
 from runcap.vendors.base import FREE, Lookup, Quote
+from tests.vendors.stripe.helpers import VENDOR, charge, intent, post, priced, request
 
 PI = "/v1/payment_intents/pi_1"
 CH = "/v1/charges/ch_1"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import stripe
-from tests.vendors.stripe.helpers import VENDOR
 
 from runcap.vendors.base import Plan, Request
+from tests.vendors.stripe.helpers import VENDOR
 
 
 @contextmanager
@@ -29,9 +29,9 @@ def _recorded() -> Iterator[tuple[stripe.StripeClient, list[Request]]]:
             self.end_headers()
             self.wfile.write(b"{}")
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 (the parent's names)
+        do_GET = do_POST = do_DELETE = _answer
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the parent's name)
+        def log_message(self, format: str, *args: object) -> None:
             """Keep quiet."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

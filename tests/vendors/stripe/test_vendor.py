@@ -1,8 +1,7 @@
 """Stripe as the guard meets it."""
 
-from tests.vendors.stripe.helpers import VENDOR, post
-
 from runcap.vendors.base import Vendor
+from tests.vendors.stripe.helpers import VENDOR, post
 
 
 def test_stripe_is_a_vendor() -> None:

@@ -1,9 +1,9 @@
 import pytest
-from tests.vendors.twilio.helpers import CALLS, US, post, quote, refusal, twilio
 
 from runcap.decision import Code, Refused
 from runcap.vendors import form
 from runcap.vendors.twilio.calls import DEFAULT_TIME_LIMIT_SECONDS, canonical_twiml, read_call
+from tests.vendors.twilio.helpers import CALLS, US, post, quote, refusal, twilio
 
 SAY = ("Twiml", "<Response><Say>Hello</Say></Response>")
 MINUTE = 14_000

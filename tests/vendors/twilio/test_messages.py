@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.vendors.twilio.helpers import MESSAGES, SID, US, post, quote, refusal, twilio
 
 from runcap.decision import Code
 from runcap.vendors import form
 from runcap.vendors.base import FREE
 from runcap.vendors.twilio.messages import read_message
+from tests.vendors.twilio.helpers import MESSAGES, SID, US, post, quote, refusal, twilio
 
 SEGMENT = 14_500
 MMS = 42_000

@@ -2,7 +2,6 @@ import base64
 import json
 
 import pytest
-from tests.vendors.twilio.helpers import CALLS, FORM, MESSAGES, SID, US, basic, get, post, quote, refusal, twilio
 from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
 from twilio.http import HttpClient  # type: ignore[import-untyped]
 from twilio.http.response import Response as SdkResponse  # type: ignore[import-untyped]
@@ -12,6 +11,7 @@ from runcap.decision import CapHit, Code, Deny, Refused
 from runcap.vendors.base import FREE, Ending, Kind, Quote, Request, Response
 from runcap.vendors.catalogue import known
 from runcap.vendors.twilio import Twilio
+from tests.vendors.twilio.helpers import CALLS, FORM, MESSAGES, SID, US, basic, get, post, quote, refusal, twilio
 
 ACCOUNT = f"/2010-04-01/Accounts/{SID}"
 KEY = "vk_" + "a" * 40
