@@ -15,14 +15,14 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "addon")]
 
-from rich.console import Console
-from rich.markup import escape
-from rich.panel import Panel
-from rich.table import Table
+from rich.console import Console  # noqa: E402 (the path comes first)
+from rich.markup import escape  # noqa: E402
+from rich.panel import Panel  # noqa: E402
+from rich.table import Table  # noqa: E402
 
-from tests.e2e.harness import IssuedRun, RuncapUp
-from tests.e2e.waiting import wait_until
-from tests.fakes import FakeVendors
+from tests.e2e.harness import IssuedRun, RuncapUp  # noqa: E402
+from tests.e2e.waiting import wait_until  # noqa: E402
+from tests.fakes import FakeVendors  # noqa: E402
 
 AGENTS = 8
 CAP_USD = 500

@@ -293,7 +293,7 @@ def test_a_ledger_password_is_not_repeated(write: Write) -> None:
 def test_remote_addresses_can_be_allowed(write: Write) -> None:
     """In a container the agents are on another interface."""
     config = load(write("[proxy]\nallow_remote = true\nlisten = '0.0.0.0:8080'"))
-    assert Listen("0.0.0.0", 8080) == config.proxy.listen
+    assert Listen("0.0.0.0", 8080) == config.proxy.listen  # noqa: S104 (what is being tested)
 
 
 @pytest.mark.parametrize(

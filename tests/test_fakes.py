@@ -285,7 +285,7 @@ def test_certificates_pass_strict_verification_for_their_name_only(fakes: FakeVe
         context.wrap_socket(plain, server_hostname="api.stripe.com")
 
 
-class _connected(http.client.HTTPSConnection):
+class _connected(http.client.HTTPSConnection):  # noqa: N801 (used like a function)
     """A connection to the fake Stripe that closes when it is left."""
 
     def __init__(self, fakes: FakeVendors, timeout: float = 10) -> None:

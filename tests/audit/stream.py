@@ -76,7 +76,7 @@ class FakeLedger:
         self.entries = kept
         return trimmed
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str) -> None:
+    async def set_anchor(self, seq: int, hash: str, stream_id: str) -> None:  # noqa: A002
         self._answer("set_anchor")
         self.anchored = seq, hash, stream_id
 

@@ -18,7 +18,7 @@ async def main(url: str, namespace: str, digest: str, name: str, calls: int) -> 
     wrong = [answer for answer in refused if answer.deny.code is not Code.CAP_EXHAUSTED]
     if wrong:
         raise wrong[0]
-    print(calls - len(refused))  # noqa: T201 (the answer to the test)
+    print(calls - len(refused))  # noqa: T201 (read by the test)
 
 
 if __name__ == "__main__":

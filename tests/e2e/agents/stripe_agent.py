@@ -15,9 +15,9 @@ for _ in range(times):
     try:
         intent = stripe.PaymentIntent.create(amount=cents, currency="usd", payment_method="pm_card_visa", confirm=True)
     except stripe.StripeError as error:
-        print(json.dumps({
+        print(json.dumps({  # noqa: T201 (its report)
             "error": type(error).__name__, "status": error.http_status, "code": error.error and error.error.code,
             "message": str(error), "json_body": error.json_body,
         }), flush=True)  # fmt: skip
         break
-    print(json.dumps({"ok": intent.id, "headers": dict(intent.last_response.headers)}), flush=True)  # type: ignore[union-attr]
+    print(json.dumps({"ok": intent.id, "headers": dict(intent.last_response.headers)}), flush=True)  # type: ignore[union-attr] # noqa: T201

@@ -32,7 +32,7 @@ def _refusing(deny: Deny) -> Iterator[tuple[stripe.StripeClient, list[str]]]:
             self.end_headers()
             self.wfile.write(encoded)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the parent's name)
             """Keep quiet."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:

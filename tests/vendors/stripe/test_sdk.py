@@ -29,9 +29,9 @@ def _recorded() -> Iterator[tuple[stripe.StripeClient, list[Request]]]:
             self.end_headers()
             self.wfile.write(b"{}")
 
-        do_GET = do_POST = do_DELETE = _answer
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 (the parent's names)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the parent's name)
             """Keep quiet."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
