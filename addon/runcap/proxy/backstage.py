@@ -12,11 +12,13 @@ import sys
 from types import TracebackType
 from typing import Self
 
+from runcap.ca import Authority
 from runcap.config import Config
 from runcap.home import prepare
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.opening import open_for_use
+from runcap.trust import write_bundle
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class Backstage:
 
     async def __aenter__(self) -> Self:
         prepare(self._config.home)
+        # For agents in containers: the bundle is there to be mounted before anybody asks for it.
+        write_bundle(Authority.load_or_create(self._config.home / "ca"))
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.acquire)
         try:
