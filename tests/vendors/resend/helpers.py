@@ -21,17 +21,22 @@ def post(path: str, decoded: Any = None, *headers: tuple[str, str], body: bytes 
     return Request("POST", path, "", (JSON, *headers), encoded)
 
 
-def quote(request: Request) -> Quote:
-    """Price a call from its bytes; there are no lookups."""
+def quote(request: Request, *answers: dict[str, Any]) -> Quote:
+    """Price a call from its bytes; each lookup is answered with the next of these."""
     steps = resend.quote(resend.plan(request))
-    with pytest.raises(StopIteration) as done:
-        next(steps)
-    priced: Quote = done.value.value
-    return priced
+    waiting = [None, *answers]
+    while waiting:
+        try:
+            steps.send(waiting.pop(0))  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as done:
+            assert [] == waiting
+            priced: Quote = done.value
+            return priced
+    raise AssertionError("it asks for more than it was told")
 
 
-def refusal(request: Request) -> tuple[Code, str]:
+def refusal(request: Request, *answers: dict[str, Any]) -> tuple[Code, str]:
     """Why a call is refused while it is read or priced."""
     with pytest.raises(Refused) as refused:
-        next(resend.quote(resend.plan(request)))
+        quote(request, *answers)
     return refused.value.deny.code, refused.value.deny.message

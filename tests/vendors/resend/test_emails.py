@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from runcap.decision import Code
 from runcap.vendors import strict_json
+from runcap.vendors.base import Ending, Quote, Response
 from runcap.vendors.resend.emails import read_batch, read_email
 from tests.vendors.resend.helpers import EMAIL, post, quote, refusal, resend
 
@@ -146,3 +147,35 @@ def test_what_is_forwarded_is_what_was_priced(cc: list[str], bcc: list[str], tex
     batch = resend.plan(post("/emails/batch", [email, email]))
     assert batch.detail == read_batch(strict_json.loads(batch.upstream.body))
     assert 2 * (1 + len(cc) + len(bcc)) == batch.detail.recipients
+
+
+BATCH = post("/emails/batch", [{**EMAIL, "to": ["a@b.com", "c@d.com"]}, EMAIL, {**EMAIL, "cc": ["e@f.com"]}])
+
+
+def taken(*indices: int) -> list[dict[str, str]]:
+    return [{"id": f"id-{index}"} for index in indices]
+
+
+@pytest.mark.parametrize(
+    ("answer", "micros"),
+    [
+        ({"data": taken(0, 2), "errors": [{"index": 1, "message": "x"}]}, 4 * 900),
+        ({"data": taken(1), "errors": [{"index": 0, "message": "x"}, {"index": 2, "message": "x"}]}, 900),
+        ({"data": [], "errors": [{"index": index} for index in range(3)]}, 0),
+        ({"data": taken(0, 1, 2)}, None),
+        ({"data": taken(0, 1, 2), "errors": []}, None),
+        ({"data": taken(0), "errors": [{"index": 1}]}, None),
+        ({"data": taken(0), "errors": [{"index": 1}, {"index": 1}]}, None),
+        ({"data": taken(0, 1), "errors": [{"index": 3}]}, None),
+        ({"data": taken(0, 1), "errors": [{"index": -1}]}, None),
+        ({"data": taken(0, 1), "errors": [{"index": True}]}, None),
+        ({"data": taken(0, 1), "errors": [{}]}, None),
+        ({"data": taken(0, 1), "errors": ["x"]}, None),
+        ({"data": 2, "errors": [{"index": 1}]}, None),
+        ({}, None),
+    ],
+)
+def test_a_batch_costs_what_was_taken(answer: dict[str, Any], micros: int | None) -> None:
+    """In permissive mode Resend names those that it left out; an answer that does not add up settles at the quote."""
+    outcome = resend.outcome(resend.plan(BATCH), Quote(5 * 900), Response(200, (), json.dumps(answer).encode()))
+    assert (Ending.SETTLED, micros) == (outcome.ending, outcome.micros)

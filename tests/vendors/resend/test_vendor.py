@@ -83,8 +83,8 @@ def test_unknown_operations(method: str, path: str) -> None:
         ("GET", "/webhooks/1"),
         ("GET", "/logs/1"),
         ("POST", "/emails/1/share"),
-        ("POST", "/broadcasts"),
-        ("POST", "/broadcasts/1/send"),
+        ("PATCH", "/broadcasts/1"),
+        ("POST", "/broadcasts/1/cancel"),
         ("POST", "/events/send"),
         ("POST", "/contacts"),
         ("DELETE", "/domains/1"),
@@ -99,10 +99,11 @@ def test_what_is_denied_by_default(method: str, path: str) -> None:
 
 
 def test_every_denied_operation_has_a_reason() -> None:
-    """The agent's developer is told why; only two operations are priced."""
+    """The agent's developer is told why; only four operations are priced."""
     operations = known("resend_catalogue.json").operations.operations
     assert [] == [op.name for op in operations if op.kind is Kind.DENIED and not op.reason]
-    assert ["POST /emails", "POST /emails/batch"] == [op.name for op in operations if op.kind is Kind.PRICED]
+    priced = ["POST /broadcasts", "POST /broadcasts/{id}/send", "POST /emails", "POST /emails/batch"]
+    assert priced == [op.name for op in operations if op.kind is Kind.PRICED]
 
 
 def test_a_read_is_free_and_keeps_its_filters() -> None:

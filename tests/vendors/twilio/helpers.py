@@ -1,6 +1,7 @@
 """Calls to Twilio as an agent would make them, and the vendor that reads them."""
 
 import base64
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -32,17 +33,22 @@ def get(path: str, query: str = "") -> Request:
     return Request("GET", path, query, (basic(f"{SID}:vk_x"),), b"")
 
 
-def quote(request: Request) -> Quote:
-    """Price a call from its bytes; there are no lookups."""
-    steps = twilio.quote(twilio.plan(request))
-    with pytest.raises(StopIteration) as done:
-        next(steps)
-    priced: Quote = done.value.value
-    return priced
+def quote(request: Request, *answers: dict[str, Any], vendor: Twilio = twilio) -> Quote:
+    """Price a call from its bytes; each lookup is answered with the next of these."""
+    steps = vendor.quote(vendor.plan(request))
+    waiting = [None, *answers]
+    while waiting:
+        try:
+            steps.send(waiting.pop(0))  # type: ignore[arg-type]  # None starts a generator
+        except StopIteration as done:
+            assert [] == waiting
+            priced: Quote = done.value
+            return priced
+    raise AssertionError("it asks for more than it was told")
 
 
-def refusal(request: Request) -> tuple[Code, str]:
+def refusal(request: Request, *answers: dict[str, Any], vendor: Twilio = twilio) -> tuple[Code, str]:
     """Why a call is refused while it is read or priced."""
     with pytest.raises(Refused) as refused:
-        next(twilio.quote(twilio.plan(request)))
+        quote(request, *answers, vendor=vendor)
     return refused.value.deny.code, refused.value.deny.message

@@ -2,7 +2,8 @@ import pytest
 
 from runcap.decision import Code, Refused
 from runcap.vendors import form
-from runcap.vendors.twilio.calls import DEFAULT_TIME_LIMIT_SECONDS, canonical_twiml, read_call
+from runcap.vendors.twilio.calls import DEFAULT_TIME_LIMIT_SECONDS, read_call
+from runcap.vendors.twilio.twiml import canonical_twiml
 from tests.vendors.twilio.helpers import CALLS, US, post, quote, refusal, twilio
 
 SAY = ("Twiml", "<Response><Say>Hello</Say></Response>")
@@ -42,8 +43,6 @@ def test_time_limits_that_cannot_be_read(limit: str) -> None:
         ("FallbackUrl", "https://example.com/twiml"),
         ("ApplicationSid", "AP1"),
         ("Record", "true"),
-        ("MachineDetection", "Enable"),
-        ("AsyncAmd", "true"),
         ("Transcribe", "true"),
         ("Byoc", "BY1"),
         ("CallReason", "x"),
@@ -55,6 +54,13 @@ def test_what_could_cost_more_is_refused_by_name(pair: tuple[str, str]) -> None:
     code, message = refusal(post(CALLS, ("To", US), SAY, pair))
     assert Code.UNPRICED == code
     assert pair[0] in message
+
+
+def test_machine_detection_is_billed_once() -> None:
+    """0.0075 a call on top of the minutes, whichever of its parameters turns it on."""
+    for pair in (("MachineDetection", "Enable"), ("AsyncAmd", "true")):
+        priced = quote(post(CALLS, ("To", US), SAY, ("TimeLimit", "120"), pair))
+        assert 2 * MINUTE + 7_500 == priced.micros
 
 
 def test_the_way_out_is_named() -> None:
@@ -146,6 +152,6 @@ def test_what_is_forwarded_is_what_was_priced() -> None:
             ("StatusCallbackEvent", "completed"),
         )
     )
-    again, rebuilt = read_call(form.parse(plan.upstream.body, {"StatusCallbackEvent"}))
+    rebuilt, again = read_call(form.parse(plan.upstream.body, {"StatusCallbackEvent"}))
     assert plan.detail == again
     assert ("ringing", "completed") == rebuilt.all("StatusCallbackEvent")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,6 +7,7 @@ from hypothesis import strategies as st
 from runcap.decision import Code
 from runcap.vendors import form
 from runcap.vendors.base import FREE
+from runcap.vendors.twilio import Prices, Twilio
 from runcap.vendors.twilio.messages import read_message
 from tests.vendors.twilio.helpers import MESSAGES, SID, US, post, quote, refusal, twilio
 
@@ -39,7 +42,7 @@ def test_media_is_billed_as_links_where_that_is_dearer() -> None:
 def test_media_to_a_country_without_mms_is_an_sms_with_a_link() -> None:
     """Text and link together: two segments at Puerto Rico's price."""
     request = post(MESSAGES, ("To", "+17875551234"), ("Body", "a" * 100), ("MediaUrl", "https://example.com/a"))
-    assert 2 * 52_500 == quote(request).micros
+    assert 2 * 59_400 == quote(request).micros
 
 
 def test_too_many_media() -> None:
@@ -150,3 +153,51 @@ def test_what_is_forwarded_is_what_was_priced(body: str, media: list[str]) -> No
     )
     assert plan.detail == read_message(form.parse(plan.upstream.body, {"MediaUrl"}))
     assert (body, len(media)) == (plan.detail.body, plan.detail.media)
+
+
+CHANNELS = Twilio(
+    SID,
+    lambda: replace(
+        Prices.bundled(), channels={"whatsapp": {"US": 35_000}, "messenger": {"*": 5_000}, "rcs": {"US": 20_000}}
+    ),
+)
+"""An operator has imported prices for these."""
+
+
+@pytest.mark.parametrize("to", [f"whatsapp:{US}", "messenger:1234", f"rcs:{US}", f"viber:{US}"])
+def test_a_channel_has_no_price_until_one_is_imported(to: str) -> None:
+    """The message says how."""
+    code, message = refusal(post(MESSAGES, ("To", to), ("Body", "hi")))
+    assert (Code.UNPRICED, True) == (code, "runcap rates import twilio-channels" in message)
+
+
+@pytest.mark.parametrize(
+    ("to", "pairs", "micros"),
+    [
+        (f"whatsapp:{US}", (("Body", "a" * 1600),), 35_000),
+        (f"whatsapp:{US}", (("ContentSid", "HX1"),), 35_000),
+        (f"whatsapp:{US}", (("MediaUrl", "https://a/1"), ("MediaUrl", "https://a/2")), 2 * 35_000),
+        ("messenger:1234", (("Body", "hi"),), 5_000),
+        (f"rcs:{US}", (("Body", "a" * 161),), 2 * 20_000),
+        (f"rcs:{US}", (("ContentSid", "HX1"),), 25 * 20_000),
+    ],
+)
+def test_a_channels_message(to: str, pairs: tuple[tuple[str, str], ...], micros: int) -> None:
+    """One for each medium; by the segment where the channel does not bill whole messages."""
+    assert micros == quote(post(MESSAGES, ("To", to), *pairs), vendor=CHANNELS).micros
+
+
+def test_a_channel_needs_a_sender_of_its_own() -> None:
+    """And a number a number's."""
+    whatsapp = (("To", f"whatsapp:{US}"), ("Body", "hi"))
+    assert 35_000 == quote(post(MESSAGES, *whatsapp, ("From", "whatsapp:+14155552672")), vendor=CHANNELS).micros
+    for sender in ("+14155552672", "messenger:1"):
+        assert Code.UNPRICED == refusal(post(MESSAGES, *whatsapp, ("From", sender)), vendor=CHANNELS)[0]
+    text = post(MESSAGES, ("To", US), ("Body", "hi"), ("From", "whatsapp:+14155552672"))
+    assert Code.UNPRICED == refusal(text, vendor=CHANNELS)[0]
+
+
+def test_a_messaging_service_may_choose_rcs() -> None:
+    """The dearer of SMS and RCS counts once prices for RCS are there."""
+    request = post(MESSAGES, ("To", US), ("MessagingServiceSid", "MG1"), ("Body", "hi"))
+    assert (SEGMENT, 20_000) == (quote(request).micros, quote(request, vendor=CHANNELS).micros)

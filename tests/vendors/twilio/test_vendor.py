@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 
 import pytest
 from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
@@ -8,10 +9,10 @@ from twilio.http.response import Response as SdkResponse  # type: ignore[import-
 from twilio.rest import Client  # type: ignore[import-untyped]
 
 from runcap.decision import CapHit, Code, Deny, Refused
-from runcap.vendors.base import FREE, Ending, Kind, Quote, Request, Response
+from runcap.vendors.base import FREE, Kind, Request
 from runcap.vendors.catalogue import known
-from runcap.vendors.twilio import Twilio
-from tests.vendors.twilio.helpers import CALLS, FORM, MESSAGES, SID, US, basic, get, post, quote, refusal, twilio
+from runcap.vendors.twilio import Twilio, pricing
+from tests.vendors.twilio.helpers import FORM, MESSAGES, SID, US, basic, get, post, quote, refusal, twilio
 
 ACCOUNT = f"/2010-04-01/Accounts/{SID}"
 KEY = "vk_" + "a" * 40
@@ -109,11 +110,9 @@ def test_unknown_paths(path: str) -> None:
         ("POST", ACCOUNT + "/Keys.json"),
         ("POST", ACCOUNT + "/SigningKeys.json"),
         ("POST", ACCOUNT + "/Tokens.json"),
-        ("POST", ACCOUNT + "/IncomingPhoneNumbers.json"),
-        ("POST", ACCOUNT + "/IncomingPhoneNumbers/Local.json"),
-        ("POST", ACCOUNT + "/Calls/CA1.json"),
-        ("POST", ACCOUNT + "/Calls/CA1/Payments.json"),
-        ("POST", ACCOUNT + "/Conferences/CF1/Participants.json"),
+        ("POST", ACCOUNT + "/Calls/CA1/Recordings.json"),
+        ("POST", ACCOUNT + "/Calls/CA1/Transcriptions.json"),
+        ("POST", ACCOUNT + "/IncomingPhoneNumbers/PN1/AssignedAddOns.json"),
         ("POST", ACCOUNT + "/SIP/Domains.json"),
         ("DELETE", ACCOUNT + "/Messages/SM1.json"),
     ],
@@ -158,35 +157,36 @@ def test_headers_are_an_allow_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ending"),
+    ("method", "template", "pricer"),
     [
-        (200, Ending.SETTLED),
-        (201, Ending.SETTLED),
-        (204, Ending.SETTLED),
-        (400, Ending.RELEASED),
-        (401, Ending.RELEASED),
-        (403, Ending.RELEASED),
-        (404, Ending.RELEASED),
-        (429, Ending.RELEASED),
-        (302, Ending.UNKNOWN),
-        (409, Ending.UNKNOWN),
-        (410, Ending.UNKNOWN),
-        (500, Ending.UNKNOWN),
-        (503, Ending.UNKNOWN),
+        ("POST", "/Messages.json", "message"),
+        ("POST", "/Calls.json", "call"),
+        ("POST", "/Calls/{Sid}.json", "call_update"),
+        ("POST", "/Calls/{CallSid}/Payments.json", "payment"),
+        ("POST", "/Conferences/{ConferenceSid}/Participants.json", "participant"),
+        ("POST", "/IncomingPhoneNumbers.json", "purchase"),
+        ("POST", "/IncomingPhoneNumbers/Local.json", "purchase"),
+        ("POST", "/IncomingPhoneNumbers/Mobile.json", "purchase"),
+        ("POST", "/IncomingPhoneNumbers/TollFree.json", "purchase"),
     ],
 )
-def test_outcome(status: int, ending: Ending) -> None:
-    """2xx settles at the quote, a rejection releases, anything else stays counted."""
-    plan = twilio.plan(post(MESSAGES, ("To", US), ("Body", "hi")))
-    response = Response(status, (("twilio-request-id", "RQ1"),), b'{"price": null, "num_segments": "0"}')
-    outcome = twilio.outcome(plan, Quote(14_500), response)
-    assert (ending, None, "RQ1") == (outcome.ending, outcome.micros, outcome.vendor_request_id)
+def test_what_is_priced(method: str, template: str, pricer: str) -> None:
+    """Each by its pricer."""
+    path = re.sub(r"\{[A-Za-z]+\}", "XX1", template)
+    operation, _ = known("twilio_catalogue.json").find(method, ACCOUNT + path)
+    assert (Kind.PRICED, pricer) == (operation.kind, operation.pricer)
 
 
-def test_the_catalogue_prices_by_functions_that_exist() -> None:
-    """Every operation with a pricer is planned by it; the only priced ones are messages and calls."""
-    priced = {op.name for op in known("twilio_catalogue.json").operations.operations if op.kind is Kind.PRICED}
-    assert {f"POST {path.replace(SID, '{AccountSid}')}" for path in (MESSAGES, CALLS)} == priced
+def test_nothing_else_is_priced() -> None:
+    """What is not in the list above is free or denied."""
+    operations = known("twilio_catalogue.json").operations.operations
+    assert 9 == sum(operation.kind is Kind.PRICED for operation in operations)
+
+
+def test_every_pricer_exists() -> None:
+    """A catalogue that names another one would fail on the first call; none is left over."""
+    named = {operation.pricer for operation in known("twilio_catalogue.json").operations.operations}
+    assert named == {"", *pricing._READERS, *pricing._CHECKS}
 
 
 def test_every_denied_operation_has_a_reason() -> None:

@@ -6,6 +6,7 @@ quota still has some left is not known here, so that price counts from the first
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,13 @@ _ADDRESSING = frozenset({"to", "cc", "bcc", "resent-to", "resent-cc", "resent-bc
 class Emails:
     """What a call costs by."""
 
-    recipients: int
+    each: tuple[int, ...]
+    """The recipients of each email, in the batch's order."""
+
+    @property
+    def recipients(self) -> int:
+        """All of them."""
+        return sum(self.each)
 
 
 def read_email(decoded: Any) -> Emails:
@@ -56,7 +63,7 @@ def read_email(decoded: Any) -> Emails:
     counts = {name: _count(name, decoded.get(name)) for name in _RECIPIENTS}
     if not 1 <= counts["to"] <= MAX_TO:
         raise refuse(Code.MALFORMED, f"An email must have from 1 to {MAX_TO} addresses in `to`, not {counts['to']}.")
-    return Emails(sum(counts.values()))
+    return Emails((sum(counts.values()),))
 
 
 def read_batch(decoded: Any) -> Emails:
@@ -67,12 +74,33 @@ def read_batch(decoded: Any) -> Emails:
     """
     if not isinstance(decoded, list) or not 1 <= len(decoded) <= MAX_BATCH:
         raise refuse(Code.MALFORMED, f"A batch must be a JSON array of 1 to {MAX_BATCH} emails.")
-    return Emails(sum(read_email(email).recipients for email in decoded))
+    return Emails(tuple(read_email(email).recipients for email in decoded))
 
 
 def price_emails(emails: Emails) -> Quote:
     """The most that a call costs; `Quote.amount_minor` is the number of recipients."""
-    return Quote(emails.recipients * RECIPIENT_MICROS, amount_minor=emails.recipients)
+    return price_recipients(emails.recipients)
+
+
+def price_recipients(recipients: int) -> Quote:
+    """What that many recipients cost."""
+    return Quote(recipients * RECIPIENT_MICROS, amount_minor=recipients)
+
+
+def accepted_micros(emails: Emails, answer: Mapping[str, Any]) -> int | None:
+    """What the emails that Resend has taken cost, where its answer tells; None: all that were sent.
+
+    In permissive mode a batch's answer has the ids of those that were taken in ``data``, and ``errors`` with the
+    ``index`` of each other one (resend.com/changelog/batch-validation-modes, 2025-09-19).
+    """
+    errors, taken = answer.get("errors"), answer.get("data")
+    if not isinstance(errors, list) or not isinstance(taken, list) or not errors:
+        return None
+    indices = {error.get("index") for error in errors if isinstance(error, dict)}
+    known = all(type(index) is int and 0 <= index < len(emails.each) for index in indices)
+    if not known or len(indices) != len(errors) or len(taken) + len(errors) != len(emails.each):
+        return None
+    return sum(count for index, count in enumerate(emails.each) if index not in indices) * RECIPIENT_MICROS
 
 
 def _count(name: str, value: Any) -> int:

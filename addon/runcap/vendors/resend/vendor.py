@@ -20,19 +20,16 @@ from runcap.vendors.base import (
     Response,
     Upstream,
 )
-from runcap.vendors.catalogue import known
+from runcap.vendors.catalogue import data, known
 from runcap.vendors.headers import passed, require_media_type
-from runcap.vendors.resend.emails import Emails, price_emails, read_batch, read_email
+from runcap.vendors.resend.broadcasts import Broadcast, price_broadcast, read_new, read_send
+from runcap.vendors.resend.emails import Emails, accepted_micros, price_emails, read_batch, read_email
 
 _JSON = "application/json"
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,255}", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,254}[\x21-\x7e])?", re.ASCII)
 """Resend takes up to 256 characters (its OpenAPI document v1.5.0, 2026-08-21)."""
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-
-_NOT_EXECUTED = frozenset({400, 401, 403, 404, 405, 422, 429})
-"""Answers after which nothing was sent. 409 is not among them: the call whose idempotency key it clashes with may
-have been sent, or still be under way."""
 
 _NAMES = {
     Code.KEY_MISSING: "missing_api_key",
@@ -58,6 +55,7 @@ class Resend:
     def __init__(self) -> None:
         """Load the catalogue, so that a broken one stops the start."""
         self._known = known("resend_catalogue.json")
+        self._released = frozenset(map(int, data("resend_releases.json")["statuses"]))
 
     def credential(self, request: Request) -> str:
         """The token of the Bearer authorization."""
@@ -85,8 +83,9 @@ class Resend:
         if request.query:
             raise refuse(Code.MALFORMED, "A write to Resend must have its parameters in the body, not in the query.")
         decoded = _body(request)
-        emails = _emails(operation, decoded)
-        if emails is not None:
+        detail = _detail(operation, decoded, request.path)
+        sends = isinstance(detail, Emails)
+        if sends:
             headers = passed(request, "x-batch-validation")
         body = b""
         if request.body:
@@ -97,14 +96,18 @@ class Resend:
             Upstream(request.method, request.path, "", headers, body),
             decoded if isinstance(decoded, dict) else {"emails": decoded},
             path_params,
-            _idempotency_key(request) if emails is not None else None,
-            detail=emails,
+            _idempotency_key(request) if sends else None,
+            detail=detail,
         )
 
     def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
         """See `runcap.vendors.base.Vendor.quote`."""
-        yield from ()  # everything is in the body
-        return price_emails(plan.detail) if isinstance(plan.detail, Emails) else FREE
+        match plan.detail:
+            case Emails():
+                return price_emails(plan.detail)
+            case Broadcast():
+                return (yield from price_broadcast(plan.detail))
+        return FREE
 
     def sign(
         self,
@@ -120,15 +123,15 @@ class Resend:
         """See `runcap.vendors.base.Vendor.lookup_headers`."""
         return (("authorization", f"Bearer {secret}"),)
 
-    def outcome(self, plan: Plan, quote: Quote, response: Response) -> Outcome:  # noqa: ARG002 (the status tells all)
+    def outcome(self, plan: Plan, quote: Quote, response: Response) -> Outcome:  # noqa: ARG002 (the answer tells all)
         """See `runcap.vendors.base.Vendor.outcome`.
 
-        A batch in permissive mode may leave emails out, but does not say how many recipients they had: it settles at
-        the quote like any other.
+        Which answers release is in ``data/resend_releases.json``.
         """
         if 200 <= response.status < 300:
-            return Outcome(Ending.SETTLED, vendor_request_id=_email_id(response))
-        if response.status in _NOT_EXECUTED:
+            taken = accepted_micros(plan.detail, response.json()) if isinstance(plan.detail, Emails) else None
+            return Outcome(Ending.SETTLED, micros=taken, vendor_request_id=_email_id(response))
+        if response.status in self._released:
             return Outcome(Ending.RELEASED)
         return Outcome(Ending.UNKNOWN)
 
@@ -148,12 +151,16 @@ def _body(request: Request) -> Any:
     return strict_json.loads(request.body)
 
 
-def _emails(operation: Operation, decoded: Any) -> Emails | None:
+def _detail(operation: Operation, decoded: Any, path: str) -> Emails | Broadcast | None:
     match operation.pricer:
         case "email":
             return read_email(decoded)
         case "batch":
             return read_batch(decoded)
+        case "broadcast":
+            return read_new(decoded)
+        case "broadcast_send":
+            return read_send(decoded, path.removesuffix("/send"))
     if operation.kind is Kind.PRICED:
         raise AssertionError(f"the catalogue prices {operation.name} by {operation.pricer!r}, which does not exist")
     return None

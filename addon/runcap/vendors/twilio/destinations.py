@@ -1,9 +1,10 @@
 """Which country's price a Twilio destination is billed at.
 
-Only a plain telephone number is priced, and only of a kind whose price is that of its country. Everything else that
-Twilio takes as ``To`` (``whatsapp:``, ``rcs:``, ``messenger:``, ``client:``, ``sip:``, a short code) has prices of its
-own and is refused. The numbering plans are those of Google's libphonenumber (PyPI `phonenumbers`): it tells
-the countries that share +1 and +7 apart, and premium-rate numbers from ordinary ones.
+A plain telephone number is priced if it is of a kind whose price is that of its country. A messaging channel
+(``whatsapp:``, ``rcs:``, ``messenger:``) has prices of its own, which an operator can import. Everything else that
+Twilio takes as ``To`` (``client:``, ``sip:``, a short code) is refused. The numbering plans are those of Google's
+libphonenumber (PyPI `phonenumbers`): it tells the countries that share +1 and +7 apart, and premium-rate numbers from
+ordinary ones.
 """
 
 import re
@@ -16,6 +17,9 @@ from runcap.decision import Code, refuse
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 _CHANNEL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):", re.ASCII)
+_CHANNEL_ADDRESS = re.compile(r"([a-z][a-z0-9]{1,30}):([!-~]{1,255})", re.ASCII)
+_NO_CHANNELS = frozenset({"client", "sip", "sips", "app", "conference", "tel", "http", "https"})
+"""Voice's own schemes, and what looks like one."""
 
 _PRICED_TYPES = frozenset(
     {
@@ -44,6 +48,29 @@ class Destination:
     def digits(self) -> str:
         """The number without the plus, to match price prefixes."""
         return self.number[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAddress:
+    """Somebody in a messaging channel."""
+
+    channel: str
+    """``whatsapp``."""
+    region: str | None
+    """The country of the telephone number behind the colon; None if there is none (``messenger:1234``)."""
+
+
+def message_destination(to: str | None) -> Destination | ChannelAddress:
+    """Read the ``To`` of a message.
+
+    Raises:
+        Refused: as `destination` does, for a number in a channel too.
+    """
+    match = _CHANNEL_ADDRESS.fullmatch(to or "")
+    if match is None or match.group(1) in _NO_CHANNELS:
+        return destination(to)
+    channel, address = match.groups()
+    return ChannelAddress(channel, destination(address).region if address.startswith("+") else None)
 
 
 def destination(to: str | None) -> Destination:

@@ -1,11 +1,14 @@
-"""``POST Messages.json``: an SMS or MMS, read strictly and priced at the most it can cost.
+"""``POST Messages.json``: an SMS, an MMS or a channel's message, read strictly and priced at the most it can cost.
 
 The parameters are those of Twilio's OpenAPI document of 2026-04-14. Each that could change the price is read;
-those that cannot are named here and passed on; any other is refused by name. Two worst cases are assumed:
+those that cannot are named here and passed on; any other is refused by name. Worst cases are assumed:
 
 - The text of a content template (``ContentSid``) is not seen: it is billed as the longest text that Twilio sends.
 - A message with media is sent as an SMS with links where the recipient cannot get MMS: it is billed as the dearer
   of the two, with room for a link for each medium.
+- A messaging service chooses the sender: the price table has the dearest. If an operator has imported prices for
+  RCS, the service may have such a sender, so the dearer of the two counts.
+- A channel's message (``whatsapp:``) is one for each medium; channels that have not said so bill by the segment.
 
 A scheduled message (``SendAt``) is counted when it is made; cancelling it gives nothing back.
 """
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from runcap.decision import Code, refuse
 from runcap.vendors.base import Quote
 from runcap.vendors.form import Form
-from runcap.vendors.twilio.destinations import Destination, destination
+from runcap.vendors.twilio.destinations import ChannelAddress, Destination, message_destination
 from runcap.vendors.twilio.prices import Prices
 from runcap.vendors.twilio.segments import MAX_BODY_SEGMENTS, segments
 
@@ -36,19 +39,25 @@ _READ = frozenset({"To", "From", "Body", "MediaUrl", "SendAsMms", "ContentSid", 
 
 _SENDER = re.compile(r"\+[1-9][0-9]{6,14}|[0-9]{3,8}|(?=.*[A-Za-z])[A-Za-z0-9 &+_-]{1,11}", re.ASCII)
 """A number, a short code, or an alphanumeric sender: the price table has the dearest of them."""
+_CHANNEL_SENDER = re.compile(r"([a-z][a-z0-9]{1,30}):[!-~]{1,255}", re.ASCII)
+_WHOLE_MESSAGES = frozenset({"whatsapp", "messenger"})
+"""Channels that bill a message whatever its length: Twilio's WhatsApp price is 0.005 a message plus Meta's template
+fee (twilio.com/en-us/whatsapp/pricing, noted 2026-08). RCS is billed by the segment for plain text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """What a message costs by."""
 
-    to: Destination
+    to: Destination | ChannelAddress
     body: str
     media: int
     """How many media URLs."""
     as_mms: bool
     unseen_text: bool
     """The text comes from a content template."""
+    by_service: bool = False
+    """A messaging service chooses the sender."""
 
 
 def read_message(form: Form) -> Message:
@@ -60,10 +69,8 @@ def read_message(form: Form) -> Message:
     unknown = form.names - _PRICE_NEUTRAL - _READ
     if unknown:
         raise refuse(Code.UNPRICED, f"runcap does not know what {min(unknown)} does to the price of a message.")
-    to = destination(form.get("To"))
-    sender = form.get("From")
-    if sender is not None and _SENDER.fullmatch(sender) is None:
-        raise refuse(Code.UNPRICED, "From cannot be priced: give a number, a short code or an alphanumeric sender.")
+    to = message_destination(form.get("To"))
+    _check_sender(form.get("From"), to)
     body = form.get("Body") or ""
     if len(body) > MAX_BODY_CHARS:
         raise refuse(Code.MALFORMED, f"Body can have {MAX_BODY_CHARS} characters at the most, not {len(body)}.")
@@ -78,6 +85,7 @@ def read_message(form: Form) -> Message:
         media=media,
         as_mms=_flag(form, "SendAsMms"),
         unseen_text=form.get("ContentSid") is not None,
+        by_service=form.get("MessagingServiceSid") is not None,
     )
 
 
@@ -85,12 +93,20 @@ def price_message(message: Message, prices: Prices) -> Quote:
     """The most that a message costs; `Quote.amount_minor` is the number of segments.
 
     Raises:
-        Refused: ``unpriced`` if the country has no price.
+        Refused: ``unpriced`` if the country, or the channel, has no price.
     """
-    count = MAX_BODY_SEGMENTS if message.unseen_text else segments(message.body + _LINK * message.media)
-    micros = prices.sms_segment(message.to) * count
+    to = message.to
+    if isinstance(to, ChannelAddress):
+        count = max(1, message.media)
+        if to.channel not in _WHOLE_MESSAGES:
+            count = max(count, _segments(message))
+        return Quote(prices.channel_message(to) * count, amount_minor=count)
+    count = _segments(message)
+    micros = prices.sms_segment(to) * count
     if message.media or message.as_mms or message.unseen_text:
-        micros = max(micros, prices.mms_message(message.to) or 0)
+        micros = max(micros, prices.mms_message(to) or 0)
+    if message.by_service:
+        micros = max(micros, (prices.channel_message_or_none("rcs", to.region) or 0) * max(count, message.media))
     return Quote(micros, amount_minor=count)
 
 
@@ -103,6 +119,23 @@ def check_update(form: Form) -> None:
     allowed = {("Status", "canceled"), ("Body", "")}
     if not form.pairs or not set(form.pairs) <= allowed:
         raise refuse(Code.MALFORMED, "A message can only be cancelled (Status=canceled) or blanked (an empty Body).")
+
+
+def _segments(message: Message) -> int:
+    return MAX_BODY_SEGMENTS if message.unseen_text else segments(message.body + _LINK * message.media)
+
+
+def _check_sender(sender: str | None, to: Destination | ChannelAddress) -> None:
+    if sender is None or (isinstance(to, Destination) and _SENDER.fullmatch(sender) is not None):
+        return
+    channel = _CHANNEL_SENDER.fullmatch(sender)
+    if isinstance(to, ChannelAddress) and channel is not None and channel.group(1) == to.channel:
+        return
+    raise refuse(
+        Code.UNPRICED,
+        "From cannot be priced: give a number, a short code or an alphanumeric sender; in a channel a sender of "
+        "that channel.",
+    )
 
 
 def _flag(form: Form, name: str) -> bool:

@@ -1,48 +1,45 @@
-"""What Twilio charges for a country: a table that is bundled, and that an operator's own replaces.
+"""What Twilio charges: a table that is bundled, and that an operator's own replaces.
 
-The file (``data/twilio_prices.json``, or one that ``runcap rates import`` has written) holds for each ISO country the
-most that a unit costs there, whatever the sender: the dearest of long code, short code, alphanumeric and toll-free,
-the dearest network, the dearest origin. A margin of the source, in percent, is added on reading. All amounts are
-decimal strings of USD in the file and integer micro-USD here.
+For each ISO country it has the most that a unit costs there, whatever the sender: the dearest of long code, short
+code, alphanumeric and toll-free, the dearest network, the dearest origin. `runcap.vendors.twilio.pricetable` reads it
+from its file. All amounts are integer micro-USD here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Self
 
 from runcap.decision import Code, Refused, refuse
-from runcap.money import ceil_div, micros_from_usd
 from runcap.vendors.catalogue import data
-from runcap.vendors.twilio.destinations import Destination
+from runcap.vendors.twilio import pricetable
+from runcap.vendors.twilio.destinations import ChannelAddress, Destination
+from runcap.vendors.twilio.pricetable import CountryPrice, Fee
 
+__all__ = ["CountryPrice", "Fee", "PriceSource", "Prices"]
 
-@dataclass(frozen=True, slots=True)
-class CountryPrice:
-    """The most that Twilio charges for one country, in micro-USD; None: not known."""
-
-    sms: int | None = None
-    """Each segment."""
-    sms_carrier_fee: int = 0
-    """Each segment, on top."""
-    mms: int | None = None
-    """Each message. None also where Twilio has no MMS and sends a link in its place."""
-    mms_carrier_fee: int = 0
-    voice_minute: int | None = None
-    voice_minute_by_prefix: Mapping[str, int] = field(default_factory=dict)
-    """Digits that a number begins with, country code included; the longest match wins over `voice_minute`."""
+ANYWHERE = "*"
+"""The region of a channel's price that holds wherever there is no price for the very country."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The price table by ISO country."""
+    """The price table."""
 
     countries: Mapping[str, CountryPrice]
+    """By ISO 3166-1 alpha-2."""
+    channels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Each message of a channel such as ``whatsapp``, by country or `ANYWHERE`."""
+    fees: Mapping[str, int] = field(default_factory=dict)
+    """What is the same everywhere, by `Fee`."""
+    voice_by_prefix: Mapping[str, int] = field(default_factory=dict)
+    """The dearest minute of every prefix of all countries: a prefix that one country's rows give to another's numbers
+    counts for them as well."""
 
     @classmethod
     def bundled(cls) -> Self:
-        """The table that comes with runcap: complete for the US, a few others, each with its source."""
-        return cls(_bundled())
+        """The table that comes with runcap: complete for the US, SMS for some more, each with its source."""
+        return cls(**_bundled())
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Self:
@@ -51,7 +48,7 @@ class Prices:
         Raises:
             ValueError: naming the entry, for anything that is not in that form.
         """
-        return cls(_countries(table))
+        return cls(**_parts(table))
 
     def sms_segment(self, to: Destination) -> int:
         """The price of one SMS segment, carrier fee included.
@@ -59,80 +56,110 @@ class Prices:
         Raises:
             Refused: ``unpriced`` if the country has no price.
         """
-        price = self._country(to)
+        price = self._country(to.region)
         if price.sms is None:
-            raise _unpriced("an SMS", to)
+            raise _unpriced(f"an SMS to {to.region}")
         return price.sms + price.sms_carrier_fee
 
     def mms_message(self, to: Destination) -> int | None:
         """The price of one MMS, carrier fee included; None if the country has none."""
-        price = self._country(to)
+        price = self._country(to.region)
         return None if price.mms is None else price.mms + price.mms_carrier_fee
 
-    def voice_minute(self, to: Destination) -> int:
-        """The price of one begun minute of an outbound call.
+    def channel_message(self, to: ChannelAddress) -> int:
+        """The price of one message of a channel such as WhatsApp.
 
         Raises:
-            Refused: ``unpriced`` if neither the prefix nor the country has a price.
+            Refused: ``unpriced`` unless the operator has imported a price for the channel.
         """
-        price = self._country(to)
-        digits = to.digits
-        for length in range(len(digits), 0, -1):
-            by_prefix = price.voice_minute_by_prefix.get(digits[:length])
-            if by_prefix is not None:
-                return by_prefix
-        if price.voice_minute is None:
-            raise _unpriced("a call", to)
-        return price.voice_minute
+        price = self.channel_message_or_none(to.channel, to.region)
+        if price is None:
+            raise refuse(
+                Code.UNPRICED,
+                f"runcap has no price for the channel {to.channel!r} to {to.region or 'an address without a country'}: "
+                "its operator imports one with `runcap rates import twilio-channels`.",
+            )
+        return price
 
-    def _country(self, to: Destination) -> CountryPrice:
-        return self.countries.get(to.region, _NO_PRICE)
+    def channel_message_or_none(self, channel: str, region: str | None) -> int | None:
+        """As `channel_message`; None if there is no price."""
+        by_region = self.channels.get(channel, {})
+        price = None if region is None else by_region.get(region)
+        return by_region.get(ANYWHERE) if price is None else price
 
+    def voice_minute(self, to: Destination) -> int:
+        """The price of one begun minute of an outbound call: the dearest of all prefixes that the number begins with.
+
+        Where none of its own country's does, the country's dearest price counts too.
+
+        Raises:
+            Refused: ``unpriced`` if neither a prefix nor the country has a price.
+        """
+        price = self._country(to.region)
+        beginnings = [to.digits[:length] for length in range(1, len(to.digits) + 1)]
+        own = [price.voice_minute_by_prefix[digits] for digits in beginnings if digits in price.voice_minute_by_prefix]
+        if not own:
+            if price.voice_minute is None:
+                raise _unpriced(f"a call to {to.region}")
+            own = [price.voice_minute]
+        others = [self.voice_by_prefix[digits] for digits in beginnings if digits in self.voice_by_prefix]
+        return max(own + others)
+
+    def number_month(self, region: str, kind: str | None) -> int:
+        """The price of a phone number for a month; of the dearest kind if `kind` (``local``, ``toll_free``…) is None.
+
+        Raises:
+            Refused: ``unpriced`` if the country has no price for it.
+        """
+        by_kind = self._country(region).number_month
+        price = max(by_kind.values(), default=None) if kind is None else by_kind.get(kind)
+        if price is None:
+            raise _unpriced(f"a{'' if kind is None else ' ' + kind.replace('_', '-')} number of {region}")
+        return price
+
+    def fee(self, fee: Fee) -> int:
+        """A price that is the same everywhere.
+
+        Raises:
+            Refused: ``unpriced`` if the table does not have it.
+        """
+        price = self.fees.get(fee)
+        if price is None:
+            raise refuse(Code.UNPRICED, f"runcap's Twilio price table has no fee {fee}.")
+        return price
+
+    def _country(self, region: str) -> CountryPrice:
+        return self.countries.get(region, _NO_PRICE)
+
+
+type PriceSource = Callable[[], Prices]
+"""Gives the table as it is now: an operator may import another one while the proxy runs."""
 
 _NO_PRICE = CountryPrice()
 
 
 @cache
-def _bundled() -> Mapping[str, CountryPrice]:
-    return _countries(data("twilio_prices.json"))
+def _bundled() -> dict[str, Any]:
+    return _parts(data("twilio_prices.json"))
 
 
-def _countries(table: Mapping[str, Any]) -> dict[str, CountryPrice]:
-    sources = table.get("sources", {})
-    return {region: _country_price(region, row, sources) for region, row in table["countries"].items()}
-
-
-def _country_price(region: str, row: Mapping[str, Any], sources: Mapping[str, Any]) -> CountryPrice:
-    unknown = set(row) - set(CountryPrice.__dataclass_fields__)
-    if unknown:
-        raise ValueError(f"Twilio prices, {region}: {sorted(unknown)} is not a price that runcap knows")
-    fields: dict[str, Any] = {
-        name: _micros(f"{region}.{name}", entry, sources)
-        for name, entry in row.items()
-        if name != "voice_minute_by_prefix"
+def _parts(table: Mapping[str, Any]) -> dict[str, Any]:
+    countries = pricetable.countries(table)
+    by_prefix: dict[str, int] = {}
+    for country in countries.values():
+        for prefix, price in country.voice_minute_by_prefix.items():
+            by_prefix[prefix] = max(price, by_prefix.get(prefix, 0))
+    return {
+        "countries": countries,
+        "channels": pricetable.channels(table),
+        "fees": pricetable.fees(table),
+        "voice_by_prefix": by_prefix,
     }
-    fields["voice_minute_by_prefix"] = {
-        prefix: _micros(f"{region}.{prefix}", entry, sources)
-        for prefix, entry in row.get("voice_minute_by_prefix", {}).items()
-    }
-    return CountryPrice(**fields)
 
 
-def _micros(where: str, entry: Mapping[str, Any], sources: Mapping[str, Any]) -> int:
-    """One price with its source's margin, rounded up."""
-    try:
-        micros = micros_from_usd(entry["usd"])
-        margin_percent = sources[entry["source"]]["margin_percent"]
-    except (KeyError, TypeError, ValueError) as e:
-        raise ValueError(f"Twilio prices, {where}: a price needs a plain decimal `usd` and a known `source`") from e
-    if type(margin_percent) is not int or margin_percent < 0:
-        raise ValueError(f"Twilio prices, {where}: margin_percent must be a whole number, not negative")
-    return ceil_div(micros * (100 + margin_percent), 100)
-
-
-def _unpriced(what: str, to: Destination) -> Refused:
+def _unpriced(what: str) -> Refused:
     return refuse(
         Code.UNPRICED,
-        f"runcap has no Twilio price for {what} to {to.region}: its operator imports prices with "
-        "`runcap rates import`.",
+        f"runcap has no Twilio price for {what}: its operator imports prices with `runcap rates import` or "
+        "`runcap rates sync twilio`.",
     )

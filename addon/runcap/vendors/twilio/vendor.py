@@ -1,47 +1,33 @@
 """Twilio, as the guard sees it: the 2010-04-01 API of one account.
 
 Twilio has no idempotency keys. A message's price is null when it is made, so calls settle at the quote; what was
-counted too much comes back when the price is known.
+counted too much comes back when the price is known (`runcap.vendors.twilio.reconcile`).
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from runcap.decision import Code, Deny, refuse
+from runcap.fx import Rates
 from runcap.vendors import form
-from runcap.vendors.base import (
-    FREE,
-    Ending,
-    Kind,
-    Lookup,
-    Operation,
-    Outcome,
-    Plan,
-    Quote,
-    Request,
-    Response,
-    Upstream,
-)
+from runcap.vendors.base import Lookup, Operation, Outcome, Plan, Quote, Request, Response, Upstream
 from runcap.vendors.catalogue import known
 from runcap.vendors.form import Form
 from runcap.vendors.headers import passed, require_media_type
-from runcap.vendors.twilio.calls import Call, price_call, read_call
-from runcap.vendors.twilio.messages import Message, check_update, price_message, read_message
-from runcap.vendors.twilio.prices import Prices
+from runcap.vendors.twilio import pricing
+from runcap.vendors.twilio.messages import Message
+from runcap.vendors.twilio.prices import Prices, PriceSource
+from runcap.vendors.twilio.reconcile import created_sid
+from runcap.vendors.twilio.releases import Releases
 
 _FORM = "application/x-www-form-urlencoded"
 _SEGMENT = re.compile(r"[A-Za-z0-9]{1,64}", re.ASCII)
 """A SID, or a country's code; nothing that a server could take for a format or a version."""
 _TOKEN = re.compile(r"[!-9;-~]{1,255}", re.ASCII)
-
-_NOT_EXECUTED = frozenset({400, 401, 403, 404, 429})
-"""Answers after which nothing was made: bad parameters, credentials, rights, no such thing, too many calls.
-
-Judged by what the statuses mean (2026-11): Twilio documents no charge for a request that it rejects. 409 and 5xx are
-left out, since they can come after the fact."""
 
 
 class Twilio:
@@ -51,16 +37,20 @@ class Twilio:
     host = "api.twilio.com"
     sibling_domain = "twilio.com"
 
-    def __init__(self, account_sid: str | None, prices: Prices | None = None) -> None:
+    def __init__(self, account_sid: str | None, prices: PriceSource | None = None, rates: Rates | None = None) -> None:
         """Load the catalogue and the prices, so that broken ones stop the start.
 
         Args:
             account_sid: the one account that runs may use (``AC…``); None: every call is refused.
-            prices: None: the bundled table.
+            prices: gives the price table as it is now; None: always the bundled one.
+            rates: what other currencies are in dollars, for payments; None: the bundled reference rates.
         """
         self._account_sid = account_sid
-        self._prices = Prices.bundled() if prices is None else prices
+        self._prices = Prices.bundled if prices is None else prices
+        self._prices()
+        self._rates = Rates.bundled() if rates is None else rates
         self._known = known("twilio_catalogue.json")
+        self._releases = Releases.bundled()
 
     def credential(self, request: Request) -> str:
         """The password of the Basic authorization; the user must be the account's SID."""
@@ -94,20 +84,14 @@ class Twilio:
             raise refuse(Code.MALFORMED, "A POST to Twilio must have its parameters in the body, not in the query.")
         if request.body:
             require_media_type(request, _FORM)
-        read, detail = _detail(operation, self._read(request.body, self._known.repeatable))
+        read, detail = pricing.read(operation, self._read(request.body, self._known.repeatable), request.path)
         headers = (*headers, ("content-type", _FORM))
         upstream = Upstream("POST", request.path, "", headers, read.encode())
         return Plan(operation, upstream, _params(read), path_params, detail=detail)
 
     def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
         """See `runcap.vendors.base.Vendor.quote`."""
-        yield from ()  # everything is in the body and in the price table
-        match plan.detail:
-            case Message():
-                return price_message(plan.detail, self._prices)
-            case Call():
-                return price_call(plan.detail, self._prices)
-        return FREE
+        return (yield from pricing.price(plan.detail, self._prices(), self._rates))
 
     def sign(
         self,
@@ -123,14 +107,14 @@ class Twilio:
         pair = base64.b64encode(f"{self._configured_sid()}:{secret}".encode()).decode("ascii")
         return (("authorization", f"Basic {pair}"),)
 
-    def outcome(self, plan: Plan, quote: Quote, response: Response) -> Outcome:  # noqa: ARG002 (the status tells all)
-        """See `runcap.vendors.base.Vendor.outcome`."""
-        request_id = response.header("twilio-request-id")
-        if 200 <= response.status < 300:
-            return Outcome(Ending.SETTLED, vendor_request_id=request_id)
-        if response.status in _NOT_EXECUTED:
-            return Outcome(Ending.RELEASED, vendor_request_id=request_id)
-        return Outcome(Ending.UNKNOWN, vendor_request_id=request_id)
+    def outcome(self, plan: Plan, quote: Quote, response: Response) -> Outcome:
+        """See `runcap.vendors.base.Vendor.outcome`.
+
+        What a call has made is known by its SID from then on: its price is asked for by it.
+        """
+        outcome = self._releases.outcome(response, quote, self._prices(), message=isinstance(plan.detail, Message))
+        sid = created_sid(plan.operation, response)
+        return outcome if sid is None else replace(outcome, vendor_request_id=sid)
 
     def error(self, deny: Deny) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:
         """What Twilio's SDKs raise TwilioRestException (python) and RestException (node) from.
@@ -169,21 +153,6 @@ class Twilio:
             if "[" in key:
                 raise refuse(Code.MALFORMED, f"The parameter {key[:60]!r} is not Twilio's: repeat the plain name.")
         return read
-
-
-def _detail(operation: Operation, read: Form) -> tuple[Form, Message | Call | None]:
-    """What the price is computed from, and the form to forward."""
-    match operation.pricer:
-        case "message":
-            return read, read_message(read)
-        case "call":
-            call, rebuilt = read_call(read)
-            return rebuilt, call
-        case "message_update":
-            check_update(read)
-    if operation.kind is Kind.PRICED:
-        raise AssertionError(f"the catalogue prices {operation.name} by {operation.pricer!r}, which does not exist")
-    return read, None
 
 
 def _params(read: Form) -> dict[str, Any]:
