@@ -1,5 +1,6 @@
 """runcap.toml is read strictly, and its errors say what to write instead."""
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from runcap.config import CapConfig, Config, ConfigError, Listen, VendorConfig, default_path, load, write_default
 from runcap.configvalues import Address
 from runcap.ledger.model import Caps
+from runcap.limits import Limits
 
 type Write = Callable[[str], Path]
 
@@ -63,7 +65,7 @@ def test_without_a_file_there_are_defaults() -> None:
 
 
 def same(one: Config, other: Config) -> bool:
-    fields = ("proxy", "ledger", "vendors", "fx", "caps")
+    fields = ("proxy", "limits", "ledger", "vendors", "fx", "caps")
     return all(getattr(one, field) == getattr(other, field) for field in fields)
 
 
@@ -79,6 +81,50 @@ def test_the_template_shows_the_defaults(tmp_path: Path) -> None:
         uncommented = uncommented.replace(f"# {key} =", f"{key} =")
     path.write_text(uncommented)
     assert 2 == len(load(path).caps)
+
+
+def test_limits_pins_and_host_lists(write: Write) -> None:
+    """How much a connection may take, which keys a vendor may show, and which hosts may be reached."""
+    digest = bytes(range(32))
+    pin = f"sha256/{base64.b64encode(digest).decode()}"
+    config = load(
+        write(f"""
+            [proxy]
+            deny_hosts = ["*.Example.com"]
+            allow_hosts = ["pypi.org"]
+            vendor_connect_seconds = 3
+            vendor_first_byte_seconds = 7
+            [limits]
+            head_seconds = 1
+            idle_seconds = 2
+            handshake_seconds = 3
+            connections = 40
+            connections_per_address = 5
+            [vendors.stripe]
+            pins = ["{pin}"]
+        """)
+    )
+    assert Limits(1, 2, 3, 40, 5) == config.limits
+    assert (digest,) == config.vendors["stripe"].pins
+    assert () == config.vendors["twilio"].pins
+    assert (("*.example.com",), ("pypi.org",)) == (config.proxy.deny_hosts, config.proxy.allow_hosts)
+    assert (3, 7) == (config.proxy.vendor_connect_seconds, config.proxy.vendor_first_byte_seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[vendors.stripe]\npins = ["sha256/AAAA"]', "vendors.stripe.pins has 'sha256/AAAA': write"),
+        ('[vendors.stripe]\npins = ["md5/x"]', "vendors.stripe.pins has 'md5/x': write"),
+        ('[proxy]\ndeny_hosts = ["*"]', "proxy.deny_hosts has '*': write a host"),
+        ('[proxy]\nallow_hosts = ["https://x.example"]', "proxy.allow_hosts has 'https://x.example': write a host"),
+        ("[limits]\nhead_seconds = 0", "limits.head_seconds is 0: write a number from 1 to 600"),
+        ("[limits]\nconections = 9", "there is no option limits.conections: did you mean 'connections'?"),
+    ],
+)
+def test_what_is_wrong_with_them(write: Write, text: str, sentence: str) -> None:
+    """The message names the option and what to write."""
+    assert error_of(write(text)).startswith(sentence)
 
 
 def test_a_file_is_never_overwritten(write: Write) -> None:

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runcap.decision import Code
-from runcap.wire import MAX_BODY_BYTES, MAX_HEAD_BYTES, Malformed, Message, MessageReader
+from runcap.limits import MAX_BODY_BYTES, MAX_HEAD_BYTES
+from runcap.wire import Malformed, Message, MessageReader
 
 HEAD = b"POST /v1/charges HTTP/1.1\r\nHost: api.stripe.com\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

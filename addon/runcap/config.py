@@ -12,10 +12,19 @@ from types import MappingProxyType
 from typing import Literal
 
 from runcap import configvalues as values
-from runcap.configfile import CapsSection, ConfigError, ConfigFile, VendorSection, did_you_mean, read
+from runcap.configfile import (
+    CapsSection,
+    ConfigError,
+    ConfigFile,
+    LimitsSection,
+    VendorSection,
+    did_you_mean,
+    read,
+)
 from runcap.configvalues import Address, Listen
 from runcap.hosts import KNOWN_VENDORS
 from runcap.ledger.model import Caps
+from runcap.limits import Limits
 
 __all__ = [
     "CapConfig",
@@ -40,6 +49,8 @@ class VendorConfig:
     """The only roots to trust there; None: the system's."""
     account_sid: str
     """Twilio's; empty for the others, and where none is configured."""
+    pins: tuple[bytes, ...] = ()
+    """SHA-256 of public keys; if there are any, one must be in the chain that the vendor shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,14 @@ class ProxyConfig:
     """How long a stop waits for calls under way."""
     vendor_timeout_seconds: int
     """The longest that one call to a vendor may take."""
+    vendor_connect_seconds: int
+    """Of this, for a new connection, TLS included."""
+    vendor_first_byte_seconds: int
+    """Of this, until the first byte of the answer, and between any two."""
+    allow_hosts: tuple[str, ...]
+    """Host patterns that are tunnelled although `other_hosts` is "deny"."""
+    deny_hosts: tuple[str, ...]
+    """Host patterns that are never tunnelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +111,7 @@ class Config:
 
     home: Path
     proxy: ProxyConfig
+    limits: Limits
     ledger: LedgerConfig
     audit_path: Path
     vendors: Mapping[str, VendorConfig]
@@ -153,7 +173,14 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
             other_hosts=proxy.other_hosts,
             drain_seconds=values.within("proxy.drain_seconds", proxy.drain_seconds, 0, 600),
             vendor_timeout_seconds=values.within("proxy.vendor_timeout_seconds", proxy.vendor_timeout_seconds, 1, 600),
+            vendor_connect_seconds=values.within("proxy.vendor_connect_seconds", proxy.vendor_connect_seconds, 1, 600),
+            vendor_first_byte_seconds=values.within(
+                "proxy.vendor_first_byte_seconds", proxy.vendor_first_byte_seconds, 1, 600
+            ),
+            allow_hosts=values.host_patterns("proxy.allow_hosts", proxy.allow_hosts),
+            deny_hosts=values.host_patterns("proxy.deny_hosts", proxy.deny_hosts),
         ),
+        limits=_limits(written.limits),
         ledger=LedgerConfig(
             url=values.ledger_url(written.ledger.url),
             namespace=values.namespace(written.ledger.namespace),
@@ -167,6 +194,18 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
         ),
         caps=_caps(written.caps),
         source=source,
+    )
+
+
+def _limits(written: LimitsSection) -> Limits:
+    return Limits(
+        head_seconds=values.within("limits.head_seconds", written.head_seconds, 1, 600),
+        idle_seconds=values.within("limits.idle_seconds", written.idle_seconds, 1, 3600),
+        handshake_seconds=values.within("limits.handshake_seconds", written.handshake_seconds, 1, 600),
+        connections=values.within("limits.connections", written.connections, 8, 100_000),
+        connections_per_address=values.within(
+            "limits.connections_per_address", written.connections_per_address, 4, 100_000
+        ),
     )
 
 
@@ -184,6 +223,7 @@ def _vendor(name: str, written: VendorSection, folder: Path) -> VendorConfig:
         upstream=values.upstream_address(f"vendors.{name}.upstream", written.upstream or f"https://{known.host}"),
         upstream_ca=folder / written.upstream_ca if written.upstream_ca else None,
         account_sid=values.account_sid(name, written.account_sid),
+        pins=values.pins(f"vendors.{name}.pins", written.pins),
     )
 
 

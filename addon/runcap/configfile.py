@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from runcap.limits import DEFAULT_LIMITS
+
 
 class ConfigError(ValueError):
     """The configuration cannot be used. The message names the file, the option, and what to write instead."""
@@ -30,6 +32,20 @@ class ProxySection(_Section, frozen=True):
     allow_remote: bool = False
     drain_seconds: int = 30
     vendor_timeout_seconds: int = 80
+    vendor_connect_seconds: int = 10
+    vendor_first_byte_seconds: int = 80
+    allow_hosts: tuple[str, ...] = ()
+    deny_hosts: tuple[str, ...] = ()
+
+
+class LimitsSection(_Section, frozen=True):
+    """``[limits]``."""
+
+    head_seconds: int = DEFAULT_LIMITS.head_seconds
+    idle_seconds: int = DEFAULT_LIMITS.idle_seconds
+    handshake_seconds: int = DEFAULT_LIMITS.handshake_seconds
+    connections: int = DEFAULT_LIMITS.connections
+    connections_per_address: int = DEFAULT_LIMITS.connections_per_address
 
 
 class LedgerSection(_Section, frozen=True):
@@ -53,6 +69,7 @@ class VendorSection(_Section, frozen=True):
     upstream: str = ""
     upstream_ca: str = ""
     account_sid: str = ""
+    pins: tuple[str, ...] = ()
 
 
 class FxSection(_Section, frozen=True):
@@ -78,6 +95,7 @@ class ConfigFile(_Section, frozen=True):
 
     home: str = ".runcap"
     proxy: ProxySection = ProxySection()
+    limits: LimitsSection = LimitsSection()
     ledger: LedgerSection = LedgerSection()
     audit: AuditSection = AuditSection()
     vendors: dict[str, VendorSection] = msgspec.field(default_factory=dict)
@@ -88,6 +106,7 @@ class ConfigFile(_Section, frozen=True):
 _SECTIONS: dict[str, type[_Section]] = {
     "": ConfigFile,
     "proxy": ProxySection,
+    "limits": LimitsSection,
     "ledger": LedgerSection,
     "audit": AuditSection,
     "vendors": VendorSection,

@@ -3,6 +3,7 @@
 Each function takes the option's name for its message, and raises `ConfigError`.
 """
 
+import base64
 import ipaddress
 import os
 import re
@@ -17,6 +18,7 @@ _SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|sealed", re.ASCII)
 _ACCOUNT_SID = re.compile(r"AC[0-9a-f]{32}", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _PERCENT = re.compile(r"([0-9]{1,2})(?:\.([0-9]))?", re.ASCII)
+_HOST_PATTERN = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
@@ -101,6 +103,28 @@ def account_sid(vendor: str, text: str) -> str:
     if text and _ACCOUNT_SID.fullmatch(text) is None:
         raise ConfigError(f"{option} is {text!r}: write AC and 32 digits of 0-9 and a-f, as Twilio shows it")
     return text
+
+
+def pins(option: str, texts: tuple[str, ...]) -> tuple[bytes, ...]:
+    """``sha256/`` and the base64 of a public key's SHA-256, as curl's ``--pinnedpubkey`` and RFC 7469 have it."""
+    found = []
+    for text in texts:
+        try:
+            digest = base64.b64decode(text.removeprefix("sha256/"), validate=True)
+        except ValueError:
+            digest = b""
+        if not text.startswith("sha256/") or len(digest) != 32:
+            raise ConfigError(f'{option} has {text!r}: write "sha256/" and the base64 of a public key\'s SHA-256')
+        found.append(digest)
+    return tuple(found)
+
+
+def host_patterns(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Host names, or ``*.`` and a domain for all below it; in lower case."""
+    for text in texts:
+        if _HOST_PATTERN.fullmatch(text) is None:
+            raise ConfigError(f'{option} has {text!r}: write a host such as "example.com" or "*.example.com"')
+    return tuple(text.lower() for text in texts)
 
 
 def ledger_url(text: str) -> str:

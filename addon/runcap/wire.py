@@ -14,11 +14,7 @@ from dataclasses import dataclass
 import httptools
 
 from runcap.decision import Code
-
-MAX_HEAD_BYTES = 16 * 1024
-MAX_BODY_BYTES = 256 * 1024
-_MAX_CHUNK_OVERHEAD_BYTES = 64 * 1024
-"""Chunk-size lines that a chunked body may spend beyond its content."""
+from runcap.limits import MAX_BODY_BYTES, MAX_CHUNK_OVERHEAD_BYTES, MAX_HEAD_BYTES
 
 _HEAD = re.compile(
     rb"[A-Z]{1,20} [!-~]{1,8192} HTTP/1\.1\r\n"
@@ -80,6 +76,11 @@ class MessageReader:
     def mid_message(self) -> bool:
         """A message has begun and is not whole yet."""
         return bool(self._buffer) or self._message is not None
+
+    @property
+    def mid_body(self) -> bool:
+        """Of that message, the head is whole."""
+        return self._message is not None
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they arrive."""
@@ -207,7 +208,7 @@ class _Parsing:
         if codings:
             if lengths or len(codings) > 1 or codings[0].lower() != "chunked":
                 raise Malformed("The body's length is given in more ways than one: send one Content-Length.")
-            return MAX_BODY_BYTES + _MAX_CHUNK_OVERHEAD_BYTES, True
+            return MAX_BODY_BYTES + MAX_CHUNK_OVERHEAD_BYTES, True
         if not lengths:
             return 0, False
         if len(lengths) > 1 or _CONTENT_LENGTH.fullmatch(lengths[0]) is None:
