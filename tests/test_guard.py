@@ -79,6 +79,7 @@ class FakeLedger:
         self.ended: list[End] = []
         self.recorded: list[tuple[dict[str, Any], Deny]] = []
         self.authorized: list[str] = []
+        self.accounts: list[str] = []
         self.denial: Deny | None = None
         self.failures_to_finish = 0
 
@@ -88,8 +89,9 @@ class FakeLedger:
             raise Refused(self.denial)
         return Held(ask.reservation_id, "run-1", "label", ask.micros, 7_000_000, 3_000_000)
 
-    async def authorize(self, digest: str, vendor: str, operation: str, **_: Any) -> None:
+    async def authorize(self, digest: str, vendor: str, operation: str, *, account: str, **_: Any) -> None:
         self.authorized.append(digest)
+        self.accounts.append(account)
         if self.denial is not None:
             raise Refused(self.denial)
 
@@ -227,6 +229,58 @@ async def test_an_idempotency_key_belongs_to_one_account(stage: Stage, monkeypat
 
     assert 3 == len(set(digests))
     assert digests[0] == digests[3]
+
+
+async def test_what_the_policy_is_about_reaches_the_ledger(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Account, country, currency, whether it is a refund; the account is checked before a lookup, too."""
+    plan = stage.vendor.plan
+    refund = Operation("POST", "/v1/refunds", Kind.PRICED)
+    changes: dict[str, Any] = {"operation": refund, "direction": "out", "account": "acct_1"}
+    monkeypatch.setattr(stage.vendor, "plan", lambda request: replace(plan(request), **changes))
+    stage.vendor.price = Quote(5, currency="EUR", country="DE")
+    stage.vendor.lookups = [Lookup("/v1/things/1")]
+    await stage.call()
+
+    assert ["acct_1"] == stage.ledger.accounts
+    [ask] = stage.ledger.asked
+    assert ("acct_1", "DE", "EUR", True) == (ask.account, ask.country, ask.currency, ask.refund)
+    assert {"account": "acct_1", "country": "DE"}.items() <= ask.row.items()
+    changes["operation"] = Operation("POST", "/v1/payouts", Kind.PRICED)
+    await stage.call()
+    assert not stage.ledger.asked[1].refund
+
+
+async def test_a_send_has_a_fingerprint_unless_the_vendor_tells_a_retry(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same request has the same one, another body another; a call that sends nothing has none."""
+    plan = stage.vendor.plan
+
+    async def digest(body: bytes = b"amount=5", **changes: Any) -> str:
+        monkeypatch.setattr(stage.vendor, "plan", lambda request: replace(plan(request), **changes))
+        await stage.call(replace(MESSAGE, body=body))
+        return stage.ledger.asked[-1].send_digest
+
+    first = await digest(sends=True, idempotency_key=None)
+    assert 64 == len(first)
+    assert first == await digest(sends=True, idempotency_key=None)
+    assert first != await digest(b"amount=6", sends=True, idempotency_key=None)
+    assert "" == await digest(sends=True, idempotency_key="k")
+    assert "" == await digest(sends=False, idempotency_key=None)
+
+
+async def test_lookups_are_in_the_audit_row(stage: Stage) -> None:
+    """Of a call that is allowed, and of one that is refused since a lookup failed."""
+    stage.vendor.lookups = [Lookup("/v1/things/1"), Lookup("/v1/things/14155550100")]
+    await stage.call()
+    stage.forwarder.found = Response(404, (), b"{}")
+    await stage.call()
+
+    [ask], [(refused, _)] = stage.ledger.asked, stage.ledger.recorded
+    assert [("/v1/things/1", 200), ("/v1/things/{hidden}", 200)] == [
+        (row["path"], row["status"]) for row in ask.row["lookups"]
+    ]
+    assert [("/v1/things/1", 404)] == [(row["path"], row["status"]) for row in refused["lookups"]]
 
 
 @pytest.mark.parametrize(

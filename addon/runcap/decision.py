@@ -29,6 +29,7 @@ class Code(StrEnum):
     TOO_LARGE = "too_large"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
+    DUPLICATE = "duplicate"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_UNKNOWN = "upstream_unknown"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
@@ -54,6 +55,7 @@ STATUS: dict[Code, int] = {
     Code.TOO_LARGE: 413,
     Code.IDEMPOTENCY_MISMATCH: 409,
     Code.IDEMPOTENCY_IN_PROGRESS: 409,
+    Code.DUPLICATE: 409,
     Code.UPSTREAM_UNREACHABLE: 502,
     Code.UPSTREAM_UNKNOWN: 504,
     Code.LEDGER_UNAVAILABLE: 503,
@@ -69,6 +71,7 @@ POLICY_CODES = frozenset(
         Code.VENDOR_NOT_ALLOWED,
         Code.OPERATION_NOT_ALLOWED,
         Code.FROZEN,
+        Code.DUPLICATE,
     }
 )
 """Refusals by a rule that somebody set: the audit's ``decision`` says "blocked" for these, "refused" for the rest."""
@@ -92,6 +95,18 @@ class CapHit:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleHit:
+    """The rule of a run's policy that a call is against."""
+
+    rule: str
+    """``account``, ``country``, ``currency`` or ``max_call_usd``."""
+    attempted: str
+    """What the call has for it; empty if the call does not say."""
+    allowed: tuple[str, ...]
+    """What would do; none if nothing does."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deny:
     """A refusal, with all that its message and its audit row need."""
 
@@ -104,6 +119,7 @@ class Deny:
     cap: CapHit | None = None
     allowed_operations: tuple[str, ...] | None = None
     attempted: str | None = None
+    rule: RuleHit | None = None
 
     @property
     def status(self) -> int:
@@ -140,6 +156,12 @@ class Deny:
             body["allowed_operations"] = list(self.allowed_operations)
         if self.attempted is not None:
             body["attempted"] = self.attempted
+        if self.rule is not None:
+            body["policy"] = {
+                "rule": self.rule.rule,
+                "attempted": self.rule.attempted,
+                "allowed": list(self.rule.allowed),
+            }
         return body
 
 

@@ -17,19 +17,18 @@ from runcap.admission import admit, audit_path
 from runcap.decision import Code, Deny, Refused, at_run, refuse
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.ledger.model import Ask, End, Ended, Held
+from runcap.lookups import Asking, Lookups, Sender
 from runcap.money import MAX_CALL_MICROS, usd_from_micros
 from runcap.reply import Reply, credentials, denied, forwarded
 from runcap.runs import key_digest, parse_vault_key
 from runcap.vendors.base import (
     Ending,
     Kind,
-    Lookup,
     Outcome,
     Plan,
     Quote,
     Request,
     Response,
-    Upstream,
     Vendor,
 )
 from runcap.wire import Malformed, Message
@@ -50,7 +49,7 @@ class LedgerPort(Protocol):
         """Hold the quote against all caps, or raise `Refused` (its audit row is written then)."""
 
     async def authorize(
-        self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any]
+        self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any], account: str
     ) -> Any:
         """Check the key and its policy alone, or raise `Refused` (its audit row is written then)."""
 
@@ -59,13 +58,6 @@ class LedgerPort(Protocol):
 
     async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> Any:
         """Write the audit row of a call that was refused before the ledger was asked."""
-
-
-class ForwarderPort(Protocol):
-    """What the guard asks of the forwarder (`runcap.forwarder.Forwarder`)."""
-
-    async def send(self, vendor: str, upstream: Upstream, signature: tuple[tuple[str, str], ...]) -> Response:
-        """Send one call; raises `NotSent` or `NoAnswer`."""
 
 
 @dataclass(slots=True)
@@ -77,6 +69,8 @@ class _Call:
     started: float
     digest: str | None = None
     vendor_seconds: float = 0.0
+    """How long the vendor took for the call itself; its lookups have their own time."""
+    asking: Asking | None = None
     reason: str = ""
     """Why its operation is refused by default, if it is."""
     recorded: bool = False
@@ -85,9 +79,10 @@ class _Call:
     def times(self) -> dict[str, int]:
         """``duration_ms`` of the whole call, and ``overhead_us``: our own part of it, the vendor's left out."""
         elapsed = time.perf_counter() - self.started
+        vendor_seconds = self.vendor_seconds + (self.asking.seconds if self.asking else 0.0)
         return {
             "duration_ms": round(elapsed * 1000),
-            "overhead_us": round((elapsed - self.vendor_seconds) * 1_000_000),
+            "overhead_us": round((elapsed - vendor_seconds) * 1_000_000),
         }
 
 
@@ -98,7 +93,7 @@ class Guard:
         self,
         *,
         ledger: LedgerPort,
-        forwarder: ForwarderPort,
+        forwarder: Sender,
         secret_of: Callable[[str], str | None],
         timeout_seconds: float,
         grace_seconds: float,
@@ -117,7 +112,7 @@ class Guard:
         self._forwarder = forwarder
         self._secret_of = secret_of
         self._deadline_ms = round((timeout_seconds + grace_seconds) * 1000)
-        self._lookup_seconds = min(15.0, timeout_seconds)
+        self._lookups = Lookups(forwarder, timeout_seconds=timeout_seconds)
         self._calls: set[asyncio.Task[Any]] = set()
         self._endings: set[asyncio.Task[Any]] = set()
 
@@ -176,14 +171,13 @@ class Guard:
     async def _price(self, call: _Call, plan: Plan, secret: str) -> Quote:
         """Run the vendor's pricing, fetching what it asks for; the key is checked before the first lookup."""
         steps = call.vendor.quote(plan)
-        authorized = False
         try:
             lookup = next(steps)
+            await self._authorize(call, plan)
+            call.asking = self._lookups.begin(call.vendor.name, call.vendor.lookup_headers(secret))
+            call.row["lookups"] = call.asking.made
             while True:
-                if not authorized:
-                    await self._authorize(call, plan)
-                    authorized = True
-                lookup = steps.send(await self._look_up(call, lookup, secret))
+                lookup = steps.send(await self._lookups.look_up(call.asking, lookup))
         except StopIteration as done:
             quote: Quote = done.value
         if not 0 <= quote.micros <= MAX_CALL_MICROS:
@@ -198,6 +192,7 @@ class Guard:
             "amount_minor": quote.amount_minor,
             "currency": quote.currency,
         }
+        call.row |= {name: fact for name, fact in (("country", quote.country), ("account", plan.account)) if fact}
         return quote
 
     async def _authorize(self, call: _Call, plan: Plan) -> None:
@@ -210,43 +205,20 @@ class Guard:
                 plan.operation.name,
                 needs_allow=plan.operation.kind is Kind.DENIED,
                 row=call.row,
+                account=plan.account or "",
             ),
         )
-
-    async def _look_up(self, call: _Call, lookup: Lookup, secret: str) -> dict[str, Any]:
-        """GET what a price depends on, with the real secret."""
-        began = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._lookup_seconds):
-                response = await self._forwarder.send(
-                    call.vendor.name,
-                    _read(lookup),
-                    (*call.vendor.lookup_headers(secret), *lookup.headers),
-                )
-        except (NotSent, NoAnswer, TimeoutError) as error:
-            raise refuse(
-                Code.UNPRICED,
-                f"The price depends on {lookup.path}, and {call.vendor.name} did not answer for it.",
-            ) from error
-        finally:
-            call.vendor_seconds += time.perf_counter() - began
-        found = response.json()
-        if response.status != 200 or not found:
-            raise refuse(
-                Code.UNPRICED,
-                f"The price depends on {lookup.path}, and {call.vendor.name} answered {response.status} for it.",
-            )
-        return found
 
     def _ask(self, call: _Call, plan: Plan, quote: Quote) -> Ask:
         assert call.digest is not None
         upstream = plan.upstream
         digest = None
         fingerprint = ""
+        if plan.idempotency_key is not None or plan.sends:
+            fingerprint = _sha256(upstream.method, upstream.path, upstream.query, upstream.body.decode("latin-1"))
         if plan.idempotency_key is not None:
             # The vendor keeps its keys for each account: the same key on another account is another call.
             digest = _sha256(call.vendor.name, plan.account or "", plan.idempotency_key)
-            fingerprint = _sha256(upstream.method, upstream.path, upstream.query, upstream.body.decode("latin-1"))
             call.row["idempotency_digest"] = digest
         return Ask(
             reservation_id=secrets.token_hex(16),
@@ -260,6 +232,11 @@ class Guard:
             needs_allow=plan.operation.kind is Kind.DENIED,
             idempotency_digest=digest,
             fingerprint=fingerprint,
+            account=plan.account or "",
+            country=quote.country or "",
+            currency=quote.currency or "",
+            refund=plan.is_refund,
+            send_digest=fingerprint if plan.sends and digest is None else "",
         )
 
     async def _forward(self, call: _Call, plan: Plan, quote: Quote, held: Held, secret: str) -> Reply:
@@ -352,13 +329,6 @@ class Guard:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task
-
-
-def _read(lookup: Lookup) -> Upstream:
-    if not lookup.body:
-        return Upstream("GET", lookup.path, lookup.query)
-    form = (("content-type", "application/x-www-form-urlencoded"),)
-    return Upstream("POST", lookup.path, lookup.query, form, lookup.body)
 
 
 def _vault_key_digest(vendor: Vendor, request: Request) -> str:

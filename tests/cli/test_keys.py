@@ -53,14 +53,47 @@ def test_show_says_all_of_a_run(runcap: Runcap) -> None:
         "vendors": ["stripe", "twilio"],
         "only": ["POST /v1/refunds"],
         "allow": ["GET /v1/x/{id}"],
+        "policy": {
+            "only": ["POST /v1/refunds"],
+            "allow": ["GET /v1/x/{id}"],
+            "stripe_accounts": [],
+            "max_call_usd": None,
+            "count_refunds": True,
+            "countries": [],
+            "currencies": [],
+            "dedupe_ms": None,
+        },
         "caps": {"daily_usd": None, "monthly_usd": "20.00", "total_usd": None},
         "expires_at": issued["expires_at"],
         "revoked_at": None,
         "spend": {"day": nothing, "month": {**nothing, "cap_usd": "20.00", "remaining_usd": "20.00"}, "total": nothing},
     } == shown
     people = runcap("keys", "show", issued["run_id"]).out
-    assert "vendors    stripe, twilio\n" in people
+    assert "vendors         stripe, twilio\n" in people
     assert "month" in people
+
+
+def test_show_prints_the_whole_policy(runcap: Runcap) -> None:
+    """One JSON document with every rule under its own name; for people, the rules that restrict something."""
+    rules = (
+        "--stripe-account", "acct_1", "--stripe-account", "acct_2", "--stripe-account", "acct_1",
+        "--max-call-usd", "12.5", "--no-count-refunds", "--country", "de", "--currency", "usd", "--dedupe", "60s",
+    )  # fmt: skip
+    issued = runcap("keys", "issue", "--label", "l", "--total-usd", "1", *rules, "--json").json
+    shown = runcap("keys", "show", issued["run_id"], "--json").json
+    assert {
+        "only": [],
+        "allow": [],
+        "stripe_accounts": ["acct_1", "acct_2"],
+        "max_call_usd": "12.50",
+        "count_refunds": False,
+        "countries": ["DE"],
+        "currencies": ["USD"],
+        "dedupe_ms": 60_000,
+    } == shown["policy"]
+    people = runcap("keys", "show", issued["run_id"]).out
+    assert "stripe_accounts acct_1, acct_2\n" in people
+    assert "count_refunds   False\n" in people
 
 
 def test_list_by_label(runcap: Runcap) -> None:
@@ -103,6 +136,11 @@ def test_an_unknown_run(runcap: Runcap, command: str) -> None:
         (("--total-usd", "1", "--only", "/v1/refunds"), "'/v1/refunds' is no operation"),
         (("--total-usd", "1", "--allow", "post /v1/refunds"), "'post /v1/refunds' is no operation"),
         (("--total-usd", "1", "--label", "a|b"), "'a|b' is no label"),
+        (("--total-usd", "1", "--stripe-account", "acct-1"), "'acct-1' is no connected account"),
+        (("--total-usd", "1", "--country", "UK"), "'UK' is no country"),
+        (("--total-usd", "1", "--currency", "dollar"), "'dollar' is no currency"),
+        (("--total-usd", "1", "--dedupe", "25h"), "told apart for a day at the most"),
+        (("--total-usd", "1", "--max-call-usd", "1000001"), "a call may cost up to"),
     ],
 )
 def test_wrong_usage(runcap: Runcap, args: tuple[str, ...], expected: str) -> None:

@@ -12,6 +12,7 @@ from runcap.decision import Code, Deny, Refused
 from runcap.ledger import keys
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Ask, Caps, End, Ended, Held, Level, Run, Window
+from runcap.ledger.policy import NO_POLICY, Policy
 from runcap.runs import key_digest, new_run_id, new_vault_key
 from runcap.vendors.base import Ending
 
@@ -28,13 +29,12 @@ async def issue(
     label: str = "billing-nightly",
     caps: Caps | None = None,
     vendors: tuple[str, ...] = ("stripe",),
-    only: tuple[str, ...] = (),
-    allow: tuple[str, ...] = (),
+    policy: Policy = NO_POLICY,
     expires_at_ms: int | None = None,
 ) -> Run:
     """Issue a run of a new key."""
     digest = key_digest(new_vault_key())
-    run = Run(new_run_id(), label, digest, caps or Caps(), vendors, only, allow, expires_at_ms=expires_at_ms)
+    run = Run(new_run_id(), label, digest, caps or Caps(), vendors, policy, expires_at_ms=expires_at_ms)
     return await ledger.issue(run, ACTOR)
 
 
@@ -128,7 +128,7 @@ async def move_to(ledger: Ledger, held: Held, days_ago: int) -> str:
     lines = (await redis(ledger, "GET", key)).split("\n")
     today, day = lines[4], str(date.fromisoformat(lines[4]) - timedelta(days=days_ago))
     await redis(ledger, "SET", key, "\n".join([*lines[:4], day, *lines[5:]]))
-    for hold in lines[15:-1]:
+    for hold in lines[16:-1]:
         micros, _, selector = hold.partition(" ")
         counters = keys.spend(prefix, selector)
         for before, after in ((f"day:{today}", f"day:{day}"), (f"month:{today[:7]}", f"month:{day[:7]}")):

@@ -9,6 +9,7 @@ from runcap.decision import Code, Refused
 from runcap.ledger import keys
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, CapSetting, Run, Spend, SpentOn
+from runcap.ledger.policy import Policy
 from runcap.runs import new_run_id
 from tests.ledger.support import (
     ACTOR,
@@ -28,10 +29,12 @@ from tests.ledger.support import (
     today_of,
 )
 
+_POLICY = Policy(only=(CHARGE,), allow=("GET /x",), max_call_micros=0, count_refunds=False, countries=("US",))
+
 
 async def test_a_run_comes_back_as_it_was_issued(ledger: Ledger) -> None:
     """With its times by the ledger's clock; the audit holds all that bringing it back needs, but no key."""
-    wanted = Run(new_run_id(), "a b~", "f" * 64, Caps(1, None, 2**53 - 1), ("stripe", "resend"), (CHARGE,), ("GET /x",))
+    wanted = Run(new_run_id(), "a b~", "f" * 64, Caps(1, None, 2**53 - 1), ("stripe", "resend"), _POLICY)
     issued = await ledger.issue(wanted, ACTOR, ttl_ms=60_000)
     assert issued == await ledger.get_run(wanted.run_id)
     assert issued.expires_at_ms == issued.created_at_ms + 60_000
@@ -55,7 +58,7 @@ async def test_a_run_comes_back_as_it_was_issued(ledger: Ledger) -> None:
         {"label": ""},
         {"vendors": ()},
         {"vendors": ("stri\npe",)},
-        {"only": ("",)},
+        {"policy": Policy(only=("",))},
         {"caps": Caps(day=-1)},
         {"caps": Caps(total=2**53)},
     ],

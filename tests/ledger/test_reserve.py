@@ -8,6 +8,7 @@ from runcap.decision import CapHit, Code, Refused
 from runcap.ledger import keys
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import WINDOWS, Caps, Level, Run, Spend, Window
+from runcap.ledger.policy import Policy
 from tests.ledger.support import (
     ACTOR,
     CHARGE,
@@ -55,7 +56,7 @@ async def test_denials_come_in_order(ledger: Ledger) -> None:
         ledger,
         caps=Caps(total=100),
         vendors=("twilio",),
-        only=(REFUND,),
+        policy=Policy(only=(REFUND,)),
         expires_at_ms=1,
     )
     await issue(ledger)  # so that stripe is counted
@@ -74,7 +75,7 @@ async def test_denials_come_in_order(ledger: Ledger) -> None:
     seen.append(await denied_code(ledger, asked))
     await redis(ledger, "HSET", run_key, "vendors", "\nstripe\n")
     seen.append(await denied_code(ledger, asked))
-    await redis(ledger, "HSET", run_key, "only", "")
+    await redis(ledger, "HSET", run_key, "policy", "{}")
     seen.append(await denied_code(ledger, asked))
 
     order = [
@@ -96,7 +97,7 @@ async def test_denials_come_in_order(ledger: Ledger) -> None:
 
 async def test_only_bars_everything_else_and_says_so(ledger: Ledger) -> None:
     """A run with `only` may use just that, and the refusal names what it may use."""
-    run = await issue(ledger, only=(REFUND, CHARGE), allow=(TRANSFER,))
+    run = await issue(ledger, policy=Policy(only=(REFUND, CHARGE), allow=(TRANSFER,)))
     await ledger.reserve(ask(run, 1))
 
     deny = await denied(ledger, ask(run, 1, operation="POST /v1/charge"))
@@ -110,8 +111,8 @@ async def test_only_bars_everything_else_and_says_so(ledger: Ledger) -> None:
 async def test_an_operation_refused_by_default_needs_to_be_named(ledger: Ledger) -> None:
     """`allow`, or `only`, unlocks it; nothing else does."""
     plain = await issue(ledger)
-    allowing = await issue(ledger, allow=(TRANSFER,))
-    only = await issue(ledger, only=(TRANSFER,))
+    allowing = await issue(ledger, policy=Policy(allow=(TRANSFER,)))
+    only = await issue(ledger, policy=Policy(only=(TRANSFER,)))
 
     def transfer(run: Run) -> dict[str, object]:
         return {"operation": TRANSFER, "needs_allow": True}

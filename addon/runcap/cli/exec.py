@@ -16,6 +16,7 @@ from runcap.config import Config, Listen
 from runcap.decision import Refused
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Run
+from runcap.ledger.policy import Policy
 from runcap.money import usd_from_micros
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
@@ -35,8 +36,7 @@ def exec(  # noqa: A001 (the command's name)
     total_usd: int | None,
     ttl_ms: int,
     vendors: tuple[str, ...],
-    only: tuple[str, ...],
-    allow: tuple[str, ...],
+    policy: Policy,
     proxy: str | None,
     config_path: Path | None,
     command: tuple[str, ...],
@@ -52,7 +52,7 @@ def exec(  # noqa: A001 (the command's name)
     from runcap.config import load
 
     caps = caps_of(daily_usd, monthly_usd, total_usd)
-    vault_key, run = new_run(label, caps, vendors=vendors, only=only, allow=allow)
+    vault_key, run = new_run(label, caps, vendors=vendors, policy=policy)
     config = load(config_path)
     variables = agent_environment(config, vault_key, proxy)
     environment = own_environment(config, {**variables, "RUNCAP_RUN_ID": run.run_id})

@@ -11,6 +11,7 @@ from runcap.cli._options import caps_of, config_option, json_option, run_options
 from runcap.hosts import KNOWN_VENDORS
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import WINDOWS, Caps, Run, Spend
+from runcap.ledger.policy import NO_POLICY, Policy
 
 
 @click.group()
@@ -31,8 +32,7 @@ def issue(
     total_usd: int | None,
     ttl_ms: int,
     vendors: tuple[str, ...],
-    only: tuple[str, ...],
-    allow: tuple[str, ...],
+    policy: Policy,
     no_cap: bool,
     as_json: bool,
     config_path: Path | None,
@@ -43,7 +43,7 @@ def issue(
 
     given = (daily_usd, monthly_usd, total_usd)
     caps = Caps() if no_cap and given == (None, None, None) else caps_of(*given)
-    vault_key, run = new_run(label, caps, vendors=vendors, only=only, allow=allow)
+    vault_key, run = new_run(label, caps, vendors=vendors, policy=policy)
     run = ask_ledger(config_path, lambda ledger: issue_run(ledger, run, ttl_ms))
     fields = {
         "vault_key": vault_key,
@@ -114,8 +114,9 @@ def show(*, run_id: str, as_json: bool, config_path: Path | None) -> None:
         "label": run.label,
         "state": state(run, now_ms),
         "vendors": list(run.vendors),
-        "only": list(run.only),
-        "allow": list(run.allow),
+        "only": list(run.policy.only),
+        "allow": list(run.policy.allow),
+        "policy": run.policy.fields(),
         "caps": caps_fields(run.caps),
         "created_at": utc(run.created_at_ms),
         "expires_at": utc(run.expires_at_ms),
@@ -125,9 +126,10 @@ def show(*, run_id: str, as_json: bool, config_path: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(fields, indent=2))
         return
-    for name, value in fields.items():
-        if name not in ("caps", "spend") and value not in (None, []):
-            click.echo(f"{name:<11}{', '.join(value) if isinstance(value, list) else value}")
+    restricting = {name: rule for name, rule in run.policy.fields().items() if rule != NO_POLICY.fields()[name]}
+    for name, value in {**fields, **restricting}.items():
+        if name not in ("caps", "spend", "policy") and value not in (None, []):
+            click.echo(f"{name:<16}{', '.join(value) if isinstance(value, list) else value}")
     listing([{"window": window, **row} for window, row in windows.items()], as_json=False, empty="")
 
 
@@ -151,9 +153,7 @@ def revoke(*, run_id: str, as_json: bool, config_path: Path | None) -> None:
     click.echo(json.dumps(fields, indent=2) if as_json else f"revoked {run.run_id}  {run.label}")
 
 
-def new_run(
-    label: str, caps: Caps, *, vendors: tuple[str, ...], only: tuple[str, ...] = (), allow: tuple[str, ...] = ()
-) -> tuple[str, Run]:
+def new_run(label: str, caps: Caps, *, vendors: tuple[str, ...], policy: Policy = NO_POLICY) -> tuple[str, Run]:
     """A new vault key and its run, not issued yet. No vendors named means all.
 
     Raises:
@@ -173,8 +173,7 @@ def new_run(
         caps=caps,
         # A vendor named twice is one; the order is always the same.
         vendors=tuple(name for name in KNOWN_VENDORS if not vendors or name in vendors),
-        only=tuple(dict.fromkeys(only)),
-        allow=tuple(dict.fromkeys(allow)),
+        policy=policy,
     )
 
 

@@ -61,8 +61,7 @@ class Admin(Listings):
                 run.run_id,
                 run.label,
                 _listing(run.vendors),
-                _listing(run.only),
-                _listing(run.allow),
+                run.policy.document(),
                 *map(_optional, (run.caps.day, run.caps.month, run.caps.total)),
                 run.created_at_ms,
                 _optional(run.expires_at_ms),
@@ -201,7 +200,8 @@ def _check_run(run: Run) -> None:
     _check_caps(run.caps)
     if not run.vendors:
         raise ValueError("a run needs at least one vendor that it may use")
-    for name in (run.run_id, run.key_digest, *run.vendors, *run.only, *run.allow):
+    run.policy.check()
+    for name in (run.run_id, run.key_digest, *run.vendors):
         if not name or not name.isprintable() or not name.isascii():
             raise ValueError(f"{name!r} is no name: it has to be printable ASCII")
 

@@ -52,6 +52,11 @@ class Calls:
                 "1" if ask.needs_allow else "0",
                 ask.idempotency_digest or "",
                 ask.fingerprint,
+                ask.account,
+                ask.country,
+                ask.currency,
+                "1" if ask.refund else "0",
+                ask.send_digest,
             ),
         )
         _raise_denial(reply, ask.vendor, ask.operation)
@@ -66,7 +71,7 @@ class Calls:
         )
 
     async def authorize(
-        self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any]
+        self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any], account: str = ""
     ) -> Authorized:
         """Check a key and its policy alone, before a lookup that the price depends on.
 
@@ -76,12 +81,13 @@ class Calls:
             operation: ``METHOD /path/{template}``.
             needs_allow: the operation is refused unless the run's policy names it.
             row: the audit row, written only if this refuses.
+            account: the account that the call acts on, if it is not the secret's own; else empty.
 
         Raises:
             Refused: as `reserve` does.
         """
         allow = "1" if needs_allow else "0"
-        reply = await self._client.run("authorize", (digest, vendor, operation, allow, _json(row)))
+        reply = await self._client.run("authorize", (digest, vendor, operation, allow, _json(row), account))
         _raise_denial(reply, vendor, operation)
         return Authorized(reply[1], reply[2])
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from runcap.decision import CapHit, Code, Deny
-from runcap.money import usd_from_micros
+from runcap.decision import CapHit, Code, Deny, RuleHit
+from runcap.money import ceil_div, usd_from_micros
 
 _PLAIN = {
     Code.KEY_UNKNOWN: "This vault key belongs to no run: get one with `runcap keys issue`.",
@@ -19,10 +19,11 @@ class _Facts:
     vendor: str
     operation: str
     detail: str
-    """What is frozen: ``run:…``, ``fleet:…``, ``vendor:…``, ``all``."""
+    """What is frozen (``run:…``, ``fleet:…``, ``vendor:…``, ``all``), or for how long sends are told apart, in ms."""
     allowed: tuple[str, ...]
     requested_micros: int
     cap: CapHit | None
+    rule: RuleHit | None
 
 
 def read_denial(reply: list[str], vendor: str, operation: str) -> Deny:
@@ -31,8 +32,9 @@ def read_denial(reply: list[str], vendor: str, operation: str) -> Deny:
     code = Code(code_text)
     cap = _read_cap(cap_fields) if cap_fields else None
     allowed = tuple(item for item in allowed_text.split("\n") if item)
-    facts = _Facts(vendor, operation, detail, allowed, int(requested or 0), cap)
     about_operations = code is Code.OPERATION_NOT_ALLOWED
+    rule = _read_rule(detail) if about_operations and detail else None
+    facts = _Facts(vendor, operation, detail, allowed, int(requested or 0), cap, rule)
     return Deny(
         code,
         _message(code, facts),
@@ -42,7 +44,16 @@ def read_denial(reply: list[str], vendor: str, operation: str) -> Deny:
         cap=cap,
         allowed_operations=allowed if about_operations else None,
         attempted=operation if about_operations else None,
+        rule=rule,
     )
+
+
+def _read_rule(detail: str) -> RuleHit:
+    """Read lines: the rule, what was attempted, and each thing that is allowed; amounts in micros."""
+    rule, attempted, *allowed = detail.split("\n")
+    if rule == "max_call":
+        return RuleHit("max_call_usd", usd_from_micros(int(attempted)), (usd_from_micros(int(allowed[0])),))
+    return RuleHit(rule, attempted, tuple(item for item in allowed if item))
 
 
 def _read_cap(fields: list[str]) -> CapHit:
@@ -58,12 +69,36 @@ def _message(code: Code, facts: _Facts) -> str:
             return f"{_frozen_subject(facts.detail)} frozen by the operator; nothing is forwarded until it is unfrozen."
         case Code.VENDOR_NOT_ALLOWED:
             return f"This run may not use {facts.vendor}, only {', '.join(facts.allowed)}."
-        case Code.OPERATION_NOT_ALLOWED if facts.allowed:
-            return f"This run may not use {facts.operation}. It may use: {', '.join(facts.allowed)}."
         case Code.OPERATION_NOT_ALLOWED:
-            return f"This run may not use {facts.operation}, unless its policy names it (`runcap keys issue --allow`)."
+            return _operation_message(facts) if facts.rule is None else _rule_message(facts.rule)
+        case Code.DUPLICATE:
+            seconds = ceil_div(int(facts.detail), 1000)
+            return f"This run has sent the very same less than {seconds} s ago, so it was not sent again."
         case _:
             return _PLAIN[code]
+
+
+def _operation_message(facts: _Facts) -> str:
+    if facts.allowed:
+        return f"This run may not use {facts.operation}. It may use: {', '.join(facts.allowed)}."
+    return f"This run may not use {facts.operation}, unless its policy names it (`runcap keys issue --allow`)."
+
+
+def _rule_message(rule: RuleHit) -> str:
+    """What the policy says, and what would do."""
+    if rule.rule == "max_call_usd":
+        return f"The call costs {rule.attempted} USD; one call of this run may cost {rule.allowed[0]} USD at the most."
+    would_do = f"only {', '.join(rule.allowed)}" if rule.allowed else "which its policy has to name"
+    match rule.rule:
+        case "account":
+            hint = "" if rule.allowed else " (`runcap keys issue --stripe-account`)"
+            return f"This run may not act on the connected account {rule.attempted}, {would_do}{hint}."
+        case "country":
+            return f"This run may not reach {rule.attempted or 'a country that the call does not name'}, {would_do}."
+        case "currency":
+            return f"This run may not move money in {rule.attempted or 'no named currency'}, {would_do}."
+        case other:
+            return f"This run's policy is against the call: {other} {rule.attempted}, {would_do}."
 
 
 def _cap_message(cap: CapHit, requested_micros: int) -> str:

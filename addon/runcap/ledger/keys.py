@@ -84,6 +84,9 @@ def idempotency(prefix: str, run_id: str, digest: str) -> str:
     """``runcap:{default}:idem:01J…:2c26b4…``, hash about an idempotency key; lives 23 hours.
 
     Fields: fingerprint, state (open, done), reservation, loose (counted before its object was known).
+
+    ``runcap:{default}:idem:01J…:send-9f86d0…`` is the same about a send without such a key, for as long as the run's
+    policy wants a second one refused.
     """
     return f"{prefix}idem:{run_id}:{digest}"
 

@@ -5,6 +5,7 @@ from typing import Any
 from runcap.ledger import keys
 from runcap.ledger.client import Client
 from runcap.ledger.model import WINDOWS, Caps, CapSetting, Level, Run, Spend, Window
+from runcap.ledger.policy import read_policy
 
 
 class Listings:
@@ -106,8 +107,7 @@ def _read_run(digest: str, fields: dict[str, Any], *, frozen: bool) -> Run:
         key_digest=digest,
         caps=Caps(*(_optional(fields[f"cap_{window}"]) for window in WINDOWS)),
         vendors=_items(fields["vendors"]),
-        only=_items(fields["only"]),
-        allow=_items(fields["allow"]),
+        policy=read_policy(fields["policy"]),
         created_at_ms=int(fields["created_ms"]),
         expires_at_ms=_optional(fields["expires_ms"]),
         revoked_at_ms=_optional(fields["revoked_ms"]),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runcap.decision import CapHit
+from runcap.ledger.policy import NO_POLICY, Policy
 from runcap.vendors.base import Ending
 
 Window = Literal["day", "month", "total"]
@@ -37,10 +38,8 @@ class Run:
     caps: Caps
     vendors: tuple[str, ...]
     """Those it may use."""
-    only: tuple[str, ...] = ()
-    """If not empty, the only operations it may use, each as ``METHOD /path/{template}``."""
-    allow: tuple[str, ...] = ()
-    """Operations that are refused by default and that this run may use all the same."""
+    policy: Policy = NO_POLICY
+    """What it may do beyond its caps."""
     created_at_ms: int = 0
     expires_at_ms: int | None = None
     revoked_at_ms: int | None = None
@@ -77,6 +76,17 @@ class Ask:
     """SHA-256 over vendor account, run (added by the script) and the vendor's idempotency key; None: no key."""
     fingerprint: str = ""
     """SHA-256 of the canonical request, to tell a retry from a different call under the same key."""
+    account: str = ""
+    """See `runcap.vendors.base.Plan.account`; empty: the secret's own."""
+    country: str = ""
+    """See `runcap.vendors.base.Quote.country`."""
+    currency: str = ""
+    """See `runcap.vendors.base.Quote.currency`."""
+    refund: bool = False
+    """It gives a customer's money back: a run's policy may say that this counts as 0."""
+    send_digest: str = ""
+    """SHA-256 of a canonical request that sends something to a person; empty if it does not, or if the vendor itself
+    finds a repeated one by its idempotency key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +164,7 @@ __all__ = [
     "Ended",
     "Held",
     "Level",
+    "Policy",
     "Run",
     "Spend",
     "SpentOn",

@@ -109,6 +109,14 @@ class Plan:
     """Which way the money goes: ``charge`` (a customer is charged now), ``out`` (it leaves the account: refund,
     transfer, payout), ``in`` (it is pulled into the account from a bank or a connected account), ``armed`` (it binds
     somebody later: invoice, subscription, payment link), or empty if none does or the vendor does not tell."""
+    sends: bool = False
+    """It sends something to a person, and the vendor has no idempotency key that would tell a retry: a run's policy
+    may have the same again refused."""
+
+    @property
+    def is_refund(self) -> bool:
+        """Whether it gives a customer's money back: a run's policy may leave that uncounted, other ways out never."""
+        return self.direction == "out" and "/refund" in self.operation.template
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,8 @@ class Lookup:
     """Not empty: the read is a POST of this form, such as Stripe's preview of an invoice, which changes nothing."""
     headers: tuple[tuple[str, str], ...] = ()
     """Go with the vendor's own `Vendor.lookup_headers`: whose data is read (Stripe-Account)."""
+    immutable: bool = False
+    """What the price takes from the answer can never change: an answer may be used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +145,8 @@ class Quote:
     object_id: str | None = None
     """The vendor's object whose life this amount belongs to (a PaymentIntent, a Charge). `micros` is then the
     object's total after this call, and the ledger holds only what it has not counted for the object yet."""
+    country: str | None = None
+    """ISO 3166-1 alpha-2 of what the call reaches, upper-case; None if it reaches no country."""
 
 
 FREE = Quote(0)

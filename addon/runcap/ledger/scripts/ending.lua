@@ -18,6 +18,7 @@ end
 -- Counts the end of a call in memory. Returns what the run's counters keep, the object's entries if there is an object,
 -- and the key whose loose amount has found its object.
 local function count_end(reservation, object, all_counters, total, final)
+  if reservation.uncounted ~= '' then return 0, nil, nil end
   if object == '' then
     -- A retry that the vendor answers from its memory has been counted by the call that it repeats.
     local amount = reservation.replay == '' and total or 0

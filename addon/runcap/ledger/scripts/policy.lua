@@ -1,4 +1,7 @@
 -- Shared: whose key it is, and what that run may do. Needs common.
+--
+-- The policy of a run is one JSON document (policy.py says what each rule means). A rule that it leaves out restricts
+-- nothing. One that looks at the call is a line in `RULES`.
 
 -- All fleets that a label may belong to: 'fleet:' and each of its prefixes, from the empty one to the label itself.
 local function fleets_of(label)
@@ -12,16 +15,32 @@ local function listed(list, item)
   return list:find('\n' .. item .. '\n', 1, true) ~= nil
 end
 
+local function has(items, item)
+  for _, each in ipairs(items or {}) do
+    if each == item then return true end
+  end
+  return false
+end
+
+-- Most runs have an empty policy, and it is read in every call.
+local function read_policy(text)
+  if text == '{}' then return {} end
+  local readable, policy = pcall(cjson.decode, text)
+  if not readable or type(policy) ~= 'table' then error('RUNCAP the policy is not readable', 0) end
+  return policy
+end
+
 -- The run of a key, or nil.
 local function load_run(digest)
   local key = PREFIX .. 'run:' .. digest
-  local raw = redis.call('HMGET', key, 'run_id', 'label', 'vendors', 'only', 'allow', 'cap_day', 'cap_month',
-    'cap_total', 'expires_ms', 'revoked_ms')
+  local raw = redis.call('HMGET', key, 'run_id', 'label', 'vendors', 'policy', 'cap_day', 'cap_month', 'cap_total',
+    'expires_ms', 'revoked_ms')
   if not raw[1] then return nil end
   return {
-    key = key, run_id = raw[1], label = raw[2], fleets = fleets_of(raw[2]), vendors = raw[3], only = raw[4], allow = raw[5],
-    caps = { cap_of(raw[6], 'cap_day'), cap_of(raw[7], 'cap_month'), cap_of(raw[8], 'cap_total') },
-    expires_ms = cap_of(raw[9], 'expires_ms'), revoked_ms = cap_of(raw[10], 'revoked_ms'),
+    key = key, run_id = raw[1], label = raw[2], fleets = fleets_of(raw[2]), vendors = raw[3],
+    policy = read_policy(raw[4]),
+    caps = { cap_of(raw[5], 'cap_day'), cap_of(raw[6], 'cap_month'), cap_of(raw[7], 'cap_total') },
+    expires_ms = cap_of(raw[8], 'expires_ms'), revoked_ms = cap_of(raw[9], 'revoked_ms'),
   }
 end
 
@@ -38,8 +57,18 @@ local function freeze_of(run, vendor)
   return nil
 end
 
--- The run if the key is good and its policy allows the operation; else nil and the denial.
-local function admit(digest, vendor, operation, needs_allow, now)
+-- Operations as a denial tells them, one a line.
+local function operations(items) return table.concat(items or {}, '\n') end
+
+-- The denial by a rule: which one, what the call has for it, and what would do.
+local function against(run, rule, attempted, wanted)
+  return { code = 'operation_not_allowed', run = run, detail = rule .. '\n' .. attempted .. '\n' .. operations(wanted),
+    allowed = operations(run.policy.only) }
+end
+
+-- The run if the key is good and its policy allows the operation on that account ('' for the secret's own); else nil
+-- and the denial.
+local function admit(digest, vendor, operation, needs_allow, account, now)
   local run = load_run(digest)
   if not run then return nil, { code = 'key_unknown' } end
   local function denied(code, detail, allowed)
@@ -50,18 +79,47 @@ local function admit(digest, vendor, operation, needs_allow, now)
   local frozen = freeze_of(run, vendor)
   if frozen then return denied('frozen', frozen) end
   if not listed(run.vendors, vendor) then return denied('vendor_not_allowed', vendor, run.vendors) end
-  if run.only ~= '' and not listed(run.only, operation) then
-    return denied('operation_not_allowed', operation, run.only)
+  local policy = run.policy
+  if policy.only and not has(policy.only, operation) then
+    return denied('operation_not_allowed', '', operations(policy.only))
   end
   -- An operation that is refused by default needs to be named by the run's policy, in whichever of its two lists.
-  if needs_allow and not listed(run.allow, operation) and not listed(run.only, operation) then
-    return denied('operation_not_allowed', operation, run.allow)
+  if needs_allow and not has(policy.allow, operation) and not has(policy.only, operation) then
+    return denied('operation_not_allowed', '', operations(policy.allow))
+  end
+  if account ~= '' and not has(policy.stripe_accounts, account) then
+    return nil, against(run, 'account', account, policy.stripe_accounts)
   end
   return run, nil
 end
 
+-- What a priced call may have, by the fact that `reserve` is given: the policy's list, and the vendor that always gives
+-- the fact, so that a call of it that costs something and does not is refused.
+local RULES = {
+  { fact = 'country', list = 'countries', vendor = 'twilio' },
+  { fact = 'currency', list = 'currencies', vendor = 'stripe' },
+}
+
+-- The denial of a call by its price and by what it reaches, or nil.
+local function denial_by_rules(run, vendor, micros, facts)
+  local policy = run.policy
+  for _, rule in ipairs(RULES) do
+    local wanted, value = policy[rule.list], facts[rule.fact]
+    local concerned = wanted and (value ~= '' or vendor == rule.vendor and micros > 0)
+    if concerned and not has(wanted, value) then return against(run, rule.fact, value, wanted) end
+  end
+  local most = policy.max_call_micros and stored_number(policy.max_call_micros, 'max_call_micros')
+  if most and micros > most then
+    local denial = against(run, 'max_call', text_of(micros), { text_of(most) })
+    denial.requested = micros
+    return denial
+  end
+  return nil
+end
+
 -- The audit's word for a code: see POLICY_CODES in decision.py.
-local BLOCKED = { cap_exhausted = true, vendor_not_allowed = true, operation_not_allowed = true, frozen = true }
+local BLOCKED = { cap_exhausted = true, vendor_not_allowed = true, operation_not_allowed = true, frozen = true,
+  duplicate = true }
 
 -- The run's total, held included, as text; '' if there is no run or its counters are gone.
 local function spent_of(run)

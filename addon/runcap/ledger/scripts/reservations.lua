@@ -1,12 +1,12 @@
 -- Shared: how a reservation is kept. Needs common.
 --
--- resv:<id> is text, each fact on a line of its own: the 15 below, then its holds as lines 'micros selector', the run's
+-- resv:<id> is text, each fact on a line of its own: the 16 below, then its holds as lines 'micros selector', the run's
 -- own first. It has all that ending it needs: the very day and selectors that it is held in (so that one which spans
 -- midnight ends where it began), and what the audit row says of the decision. Text and not a hash, since it is written
 -- and read as a whole, in a third of the time.
 
 local FACTS = { 'run_id', 'label', 'vendor', 'micros', 'day', 'object', 'idem', 'replay', 'at_ms', 'spent', 'cap_level',
-  'cap_selector', 'cap_window', 'cap_micros', 'row' }
+  'cap_selector', 'cap_window', 'cap_micros', 'uncounted', 'row' }
 
 local function hold_line(selector, micros) return text_of(micros) .. ' ' .. selector .. '\n' end
 

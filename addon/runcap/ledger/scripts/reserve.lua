@@ -14,6 +14,11 @@
 -- ARGV[9]   '1' if the operation is refused unless the run's policy names it, else '0'
 -- ARGV[10]  SHA-256 of the vendor's idempotency key, or ''
 -- ARGV[11]  fingerprint of the canonical request
+-- ARGV[12]  the account that the call acts on, or '' for the secret's own
+-- ARGV[13]  the country that it reaches, or ''
+-- ARGV[14]  the currency that it moves, or ''
+-- ARGV[15]  '1' if it is a refund, which the run's policy may leave uncounted, else '0'
+-- ARGV[16]  SHA-256 of a request that sends something to a person, or ''
 --
 -- Returns {'OK', run_id, label, held micros of the run, the run's total in micros with it, remaining micros or ''},
 -- a denial (policy.lua), {'UNTRUSTED'} or {'AUDIT_FULL'}.
@@ -23,24 +28,35 @@ local IDEM_TTL_MS = 23 * 3600000 -- inside the 24 hours for which the vendors ke
 local id, digest, vendor, operation, row = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7]
 local micros, life_ms = number_of(ARGV[5], 'micros'), number_of(ARGV[6], 'deadline_ms')
 local object, needs_allow, idem_digest, fingerprint = ARGV[8], ARGV[9] == '1', ARGV[10], ARGV[11]
+local account, facts, is_refund = ARGV[12], { country = ARGV[13], currency = ARGV[14] }, ARGV[15] == '1'
+local send_digest = ARGV[16]
 
 local refusal = not_ready()
 if refusal then return refusal end
 if redis.call('ZSCORE', OPEN, id) then error('RUNCAP the reservation id is in use', 0) end
 
 local now = now_ms()
-local run, denial = admit(digest, vendor, operation, needs_allow, now)
+local run, denial = admit(digest, vendor, operation, needs_allow, account, now)
+denial = denial or denial_by_rules(run, vendor, micros, facts)
 if denial then return deny(denial, row, now) end
 
 -- A key seen before: its first call counts, a retry does not.
-local idem, replay = '', ''
+local idem, replay, idem_ttl_ms = '', '', IDEM_TTL_MS
 if idem_digest ~= '' then
   idem = run.run_id .. ':' .. idem_digest
   local known = redis.call('HMGET', PREFIX .. 'idem:' .. idem, 'fingerprint', 'state')
   if known[1] and known[1] ~= fingerprint then return deny({ code = 'idempotency_mismatch', run = run }, row, now) end
   if known[1] and known[2] ~= 'done' then return deny({ code = 'idempotency_in_progress', run = run }, row, now) end
   if known[1] then replay = '1' end
+elseif send_digest ~= '' and run.policy.dedupe_ms then
+  -- The same kind of record stands for a send that has no key: gone with a release, since then nothing was sent.
+  idem, fingerprint, idem_ttl_ms = run.run_id .. ':send-' .. send_digest, send_digest, run.policy.dedupe_ms
+  if redis.call('HGET', PREFIX .. 'idem:' .. idem, 'fingerprint') then
+    return deny({ code = 'duplicate', run = run, detail = text_of(idem_ttl_ms) }, row, now)
+  end
 end
+local uncounted = is_refund and run.policy.count_refunds == false
+local counts = replay == '' and not uncounted
 
 -- Every selector that counts this call, the run's own first, with its caps. All prefixes of the label and the vendor
 -- are one lookup, however many caps there are.
@@ -60,8 +76,8 @@ local tightest, hit
 for index, selector in ipairs(selectors) do
   local counters = open_counters(selector, day)
   if counters.missing then return { 'UNTRUSTED' } end
-  local delta = replay == '' and micros or 0
-  if entries and replay == '' then delta = math.max(0, micros - counted_by(entries[index])) end
+  local delta = counts and micros or 0
+  if entries and counts then delta = math.max(0, micros - counted_by(entries[index])) end
   all_counters[index], deltas[index] = counters, delta
   for window, window_name in ipairs(WINDOWS) do
     local ceiling = caps[index][window]
@@ -88,12 +104,12 @@ local spent = text_of(counted_in(all_counters[1], 3))
 -- From here on only writes, to keys that have been read above.
 local cap = tightest or { level = '', selector = '', window = '', micros = '' }
 save_reservation(id, { run.run_id, run.label, vendor, text_of(micros), day, object, idem, replay, text_of(now), spent,
-  cap.level, cap.selector, cap.window, cap.micros, row }, holds)
+  cap.level, cap.selector, cap.window, cap.micros, uncounted and '1' or '', row }, holds)
 redis.call('ZADD', OPEN, now + life_ms, id)
 for _, counters in ipairs(all_counters) do save_counters(counters, now) end
 if idem ~= '' and replay == '' then
   redis.call('HSET', PREFIX .. 'idem:' .. idem, 'fingerprint', fingerprint, 'state', 'open', 'reservation', id)
-  redis.call('PEXPIRE', PREFIX .. 'idem:' .. idem, IDEM_TTL_MS)
+  redis.call('PEXPIRE', PREFIX .. 'idem:' .. idem, text_of(idem_ttl_ms))
 end
 return { 'OK', run.run_id, run.label, text_of(deltas[1]), spent,
   tightest and text_of(math.max(0, tightest.left)) or '' }
