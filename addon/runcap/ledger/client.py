@@ -4,9 +4,10 @@ Nothing is retried that may have run. A reserve whose answer was lost holds its 
 spent; a second reserve would hold it twice. Only a script that the server does not know (NOSCRIPT) is sent again, in
 full: it certainly has not run.
 
-A connection that died while it was idle (the server was restarted) is noticed before a command goes out: redis-py's
-pool looks for an end of file on the socket when it hands one out, and reconnects. So health checks, which cost a PING
-now and then, bring nothing: a server that hangs is found by the timeout of the command itself.
+Scripts share one connection (`runcap.ledger.pipe`); plain commands, of which the guard needs none, take one of
+redis-py's pool. On both a connection that died while it was idle (the server was restarted) is noticed before a
+command goes out, so health checks, which cost a PING now and then, bring nothing: a server that hangs is found by the
+timeout of the command itself.
 """
 
 import logging
@@ -20,11 +21,12 @@ from redis.exceptions import NoScriptError, RedisError
 
 from runcap.decision import Code, Refused, refuse
 from runcap.ledger.lua import script
+from runcap.ledger.pipe import Pipe
 
 logger = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 64
-"""For one process. More calls at once than that wait for a connection, which is freed in a millisecond."""
+"""For one process, and for plain commands only."""
 
 UNTRUSTED = (
     "The ledger is empty or has lost something, so nobody knows what has been spent. Its operator restores it with "
@@ -36,10 +38,12 @@ AUDIT_FULL = "The audit log is too far behind to take another call; its operator
 class Client:
     """One pool of connections, for one namespace."""
 
-    def __init__(self, redis: Redis, prefix: str, timeout_seconds: float) -> None:
+    def __init__(self, redis: Redis, prefix: str, timeout_seconds: float, pipe: Pipe | None = None) -> None:
+        """Take the pool for plain commands and, where the server allows it, the one connection for scripts."""
         self.redis = redis
         self.prefix = prefix
         self.timeout_seconds = timeout_seconds
+        self._pipe = pipe
 
     @classmethod
     def connect(cls, url: str, prefix: str, timeout_seconds: float) -> "Client":
@@ -61,10 +65,12 @@ class Client:
             encoding_errors="backslashreplace",  # whatever somebody wrote there, reading it never fails
             protocol=2,  # flat replies, and no out-of-band messages on a connection that the pool checks for silence
         )
-        return cls(Redis.from_pool(pool), prefix, timeout_seconds)
+        return cls(Redis.from_pool(pool), prefix, timeout_seconds, Pipe(url, timeout_seconds))
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._pipe is not None:
+            self._pipe.close()
         await self.redis.aclose()
 
     async def run(self, name: str, args: Sequence[str | int]) -> list[str]:
@@ -75,11 +81,12 @@ class Client:
                 ``audit_unavailable`` if the script says so.
         """
         wanted = script(name)
+        execute = self._execute if self._pipe is None else self._pipe.execute
         try:
             try:
-                reply = await self._execute("EVALSHA", wanted.sha, 1, self.prefix, *args)
+                reply = await execute("EVALSHA", wanted.sha, 1, self.prefix, *args)
             except NoScriptError:
-                reply = await self._execute("EVAL", wanted.text, 1, self.prefix, *args)
+                reply = await execute("EVAL", wanted.text, 1, self.prefix, *args)
         except (RedisError, OSError) as error:
             raise unavailable(name, error) from error
         match reply[0]:
