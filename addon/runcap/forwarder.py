@@ -17,10 +17,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from runcap.pins import pin
 from runcap.vendors.base import Response, Upstream
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
-_CONNECT_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
 _POOL_LIMIT = 256
 """Connections to one vendor from one worker; Stripe's own limit is about 100 calls a second for an account."""
 _KEEPALIVE_SECONDS = 20.0
@@ -51,6 +52,8 @@ class Route:
     dial_port: int
     ca_file: Path | None = None
     """Trust these roots, and no others; None: the system's."""
+    pins: tuple[bytes, ...] = ()
+    """If not empty: one of these must be in the vendor's chain, see `runcap.pins`."""
 
 
 class _DialElsewhere(AbstractResolver):
@@ -84,17 +87,33 @@ class _DialElsewhere(AbstractResolver):
 class Forwarder:
     """Sends calls and lookups to the vendors over pooled, verified connections."""
 
-    def __init__(self, routes: dict[str, Route], *, timeout_seconds: float) -> None:
-        """Prepare for these vendors, by name; `timeout_seconds` bounds a whole call."""
+    def __init__(
+        self,
+        routes: dict[str, Route],
+        *,
+        timeout_seconds: float,
+        connect_seconds: float = CONNECT_SECONDS,
+        first_byte_seconds: float | None = None,
+    ) -> None:
+        """Prepare for these vendors, by name.
+
+        Args:
+            routes: where each vendor is.
+            timeout_seconds: bounds a whole call.
+            connect_seconds: bounds making a new connection, TLS included.
+            first_byte_seconds: bounds the vendor's silence, before the first byte of its answer and within it.
+        """
         self._routes = routes
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
+        self._timeout = aiohttp.ClientTimeout(
+            total=timeout_seconds, sock_connect=connect_seconds, sock_read=first_byte_seconds
+        )
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def __aenter__(self) -> Self:
         """Make the sessions; connections open when the first call needs one."""
         for name, route in self._routes.items():
             connector = aiohttp.TCPConnector(
-                ssl=_client_context(route.ca_file),
+                ssl=_client_context(route),
                 resolver=_DialElsewhere(route),
                 limit=_POOL_LIMIT,
                 keepalive_timeout=_KEEPALIVE_SECONDS,
@@ -164,7 +183,9 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _client_context(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+def _client_context(route: Route) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(route.ca_file) if route.ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if route.pins:
+        pin(context, route.pins)
     return context

@@ -104,7 +104,14 @@ async def open_service(config_path: str | None) -> Service:
         ledger = Ledger.connect(url, namespace=config.ledger.namespace)
         stack.push_async_callback(ledger.close)
         timeout = config.proxy.vendor_timeout_seconds
-        forwarder = await stack.enter_async_context(Forwarder(_routes(config), timeout_seconds=timeout))
+        forwarder = await stack.enter_async_context(
+            Forwarder(
+                _routes(config),
+                timeout_seconds=timeout,
+                connect_seconds=config.proxy.vendor_connect_seconds,
+                first_byte_seconds=config.proxy.vendor_first_byte_seconds,
+            )
+        )
         store = SecretStore(config)
         guard = Guard(
             ledger=ledger,
@@ -126,6 +133,6 @@ def _rates(config: Config) -> Rates:
 
 def _routes(config: Config) -> dict[str, Route]:
     return {
-        name: Route(HOSTS[name], vendor.upstream.host, vendor.upstream.port, vendor.upstream_ca)
+        name: Route(HOSTS[name], vendor.upstream.host, vendor.upstream.port, vendor.upstream_ca, vendor.pins)
         for name, vendor in config.vendors.items()
     }
