@@ -14,6 +14,7 @@ from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.layers import modes
 from OpenSSL import SSL
 
+from runcap.budget import own_path
 from runcap.decision import Code, Refused, refuse
 from runcap.destinations import Intercept
 from runcap.layer import CallLayer, Entrance, ProxyLayer, ProxyRequest, VendorCall, Verdict
@@ -75,9 +76,12 @@ class Runcap:
         return self.service.agent_tls.connection(host)
 
     async def proxy_connect(self, request: ProxyRequest) -> None:
-        """Decide on a CONNECT: intercept a vendor, tunnel or deny the rest."""
+        """Decide on a CONNECT: intercept a vendor, tunnel or deny the rest. What is asked of us is answered here."""
         service = self.service
         if service is None:
+            return
+        if request.message is not None and (path := own_path(request.message)) is not None:
+            request.reply = await service.answer_agent(path, request.message)
             return
         try:
             if request.problem is not None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from runcap.admission import audit_path
+from runcap.budget import Desk
 from runcap.ca import Authority, LeafCache
+from runcap.canary import answer_canary, is_canary
 from runcap.config import Config, load
 from runcap.decision import Code, Deny, Refused
 from runcap.destinations import Destinations
@@ -19,7 +21,7 @@ from runcap.home import prepare
 from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
 from runcap.proxy.backstage import LEDGER_URL, Backstage
-from runcap.reply import Reply, plain_refusal
+from runcap.reply import Reply, denied, plain_refusal
 from runcap.secretstore import SecretStore
 from runcap.tls import AgentTLS
 from runcap.vendors import HOSTS, build
@@ -28,17 +30,23 @@ from runcap.wire import Message
 
 logger = logging.getLogger(__name__)
 
+_UNPREFIXED = {"v1": "stripe", "2010-04-01": "twilio"}
+"""First segments of paths that are one vendor's alone: stripe-node takes a host and a port, but no path before them."""
+
 
 class Service:
     """Handles the calls of one process."""
 
-    def __init__(self, config: Config, guard: Guard, vendors: dict[str, Vendor], resources: AsyncExitStack) -> None:
+    def __init__(
+        self, config: Config, guard: Guard, desk: Desk, vendors: dict[str, Vendor], resources: AsyncExitStack
+    ) -> None:
         """Take the parts; `open_service` makes them."""
         self.draining = False
         """Set when the process is about to end: connections close after the answer that they wait for."""
         self.destinations = Destinations(vendors, config.proxy.other_hosts)
         self.agent_tls = AgentTLS(LeafCache(Authority.load_or_create(config.home / "ca")))
         self._guard = guard
+        self._desk = desk
         self._by_host = vendors
         self._by_name = {vendor.name: vendor for vendor in vendors.values()}
         self._drain_seconds = config.proxy.drain_seconds
@@ -50,9 +58,17 @@ class Service:
             return await self._handle_gateway(call)
         vendor = self._by_host[call.host]
         if call.message is not None:
-            return await self._guard.handle(vendor, call.message)
+            return await self._handle_vendor(vendor, call.message, gateway=False)
         assert call.problem is not None
         return await self._guard.refuse_malformed(vendor, call.problem)
+
+    async def answer_agent(self, path: str, message: Message) -> Reply:
+        """Answer what an agent asks runcap itself."""
+        try:
+            return await self._desk.answer(path, message)
+        except Refused as refused:
+            await self.record_denial(message, refused.deny)
+            return plain_refusal(refused.deny)
 
     async def record_denial(self, message: Message | None, deny: Deny) -> None:
         """Audit a request on the proxy's own port that leads nowhere."""
@@ -79,14 +95,27 @@ class Service:
         if message is None:
             assert call.problem is not None
             return plain_refusal(Deny(call.problem.code, str(call.problem)))
+        if self._desk.knows(message.target):
+            return await self.answer_agent(message.target, message)
         name, slash, rest = message.target.removeprefix("/").partition("/")
+        if name in _UNPREFIXED:
+            name, rest = _UNPREFIXED[name], message.target.removeprefix("/")
         vendor = self._by_name.get(name)
         if vendor is None or not slash:
             prefixes = ", ".join(f"/{known}/" for known in self._by_name)
             deny = Deny(Code.HOST_DENIED, f"The gateway's paths begin with one of {prefixes}.")
             await self.record_denial(message, deny)
             return plain_refusal(deny)
-        return await self._guard.handle(vendor, replace(message, target="/" + rest), gateway=True)
+        return await self._handle_vendor(vendor, replace(message, target="/" + rest), gateway=True)
+
+    async def _handle_vendor(self, vendor: Vendor, message: Message, *, gateway: bool) -> Reply:
+        if not is_canary(message):
+            return await self._guard.handle(vendor, message, gateway=gateway)
+        try:
+            return await answer_canary(self._desk, vendor, message, gateway=gateway)
+        except Refused as refused:
+            await self.record_denial(message, refused.deny)
+            return denied(vendor, refused.deny)
 
 
 async def open_service(config_path: str | None) -> Service:
@@ -121,7 +150,7 @@ async def open_service(config_path: str | None) -> Service:
             grace_seconds=config.ledger.grace_seconds,
         )
         vendors = build(twilio_account_sid=config.vendors["twilio"].account_sid or None, rates=_rates(config))
-        return Service(config, guard, vendors, stack.pop_all())
+        return Service(config, guard, Desk(ledger, config.audit_path), vendors, stack.pop_all())
     raise AssertionError("unreachable")
 
 

@@ -31,15 +31,15 @@ def test_a_shell_takes_it(runcap: Runcap, tmp_path: Path) -> None:
     ended = subprocess.run(["sh", "-c", f"{lines}\nenv"], check=True, capture_output=True, text=True, env={})
     seen = dict(line.split("=", 1) for line in ended.stdout.splitlines())
     bundle, root = f"{odd}/ca/bundle.pem", f"{odd}/ca/ca.pem"
+    proxies = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+    bundles = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "TWILIO_CA_BUNDLE")
     expected = {
-        "HTTPS_PROXY": "http://127.0.0.1:9000",
-        "https_proxy": "http://127.0.0.1:9000",
+        **dict.fromkeys(proxies, "http://127.0.0.1:9000"),
+        **dict.fromkeys(bundles, bundle),
         "NO_PROXY": "localhost,127.0.0.1,::1",
         "no_proxy": "localhost,127.0.0.1,::1",
-        "SSL_CERT_FILE": bundle,
-        "REQUESTS_CA_BUNDLE": bundle,
-        "CURL_CA_BUNDLE": bundle,
         "NODE_EXTRA_CA_CERTS": root,
+        "DENO_CERT": root,
         "NODE_USE_ENV_PROXY": "1",
         "STRIPE_API_KEY": KEY,
         "STRIPE_SECRET_KEY": KEY,

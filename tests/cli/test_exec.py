@@ -46,7 +46,8 @@ def test_the_command_gets_a_run_and_no_secret(runcap: Runcap, proxy: str, monkey
     for name in ("A_COPY_OF_IT", "MY_RESEND", "RUNCAP_MASTER_KEY", "RUNCAP_HOME"):
         assert name not in seen
     run_id = seen["RUNCAP_RUN_ID"]
-    assert f"runcap: run {run_id} (agent) spent $0.00\n" == result.err
+    figures = "spent $0.00, what was refused is not known here, $5.00 left of $5.00 a day"
+    assert f"runcap: run {run_id} (agent) {figures}\n" == result.err
     run = runcap("keys", "show", run_id, "--json").json
     assert ("revoked", "5.00") == (run["state"], run["caps"]["daily_usd"])
 

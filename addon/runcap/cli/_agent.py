@@ -7,57 +7,65 @@ from urllib.parse import urlsplit
 
 import click
 
+from runcap.agentenv import Place, Spot, agent_variables
 from runcap.ca import Authority
 from runcap.config import Config, Listen
 from runcap.home import prepare
+from runcap.javastore import write_java_store
 from runcap.secretstore import SecretStore
+from runcap.shims import NODE_PRELOAD, PYTHON_FOLDER
 from runcap.trust import write_bundle
 
-_LOOPBACK = "localhost,127.0.0.1,::1"
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what such an address means to a client on this machine)
 
 
-def agent_environment(config: Config, vault_key: str, proxy: str | None = None) -> dict[str, str]:
-    """The variables, by name. Makes the CA and its bundle if they are not there yet.
+def agent_environment(
+    config: Config,
+    vault_key: str,
+    proxy: str | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    shim: bool = True,
+) -> dict[str, str]:
+    """The variables, by name, for an agent on this machine. Makes the CA and its bundle if they are not there yet.
 
     Args:
         config: says where the proxy listens, and which Twilio account is meant.
         vault_key: stands in for every vendor's secret.
         proxy: the proxy's URL, where it is not as configured.
+        environment: holds what the agent would have without us: some variables are added to.
+        shim: lead the SDKs to the proxy that take no notice of the environment.
 
     Raises:
         click.UsageError: as `proxy_address`.
         HomeError, AuthorityError: the CA cannot be used.
     """
-    proxy = f"http://{proxy_address(config, proxy)}"
+    spot = agent_spot(config, proxy)
+    return agent_variables(spot, local_place(config), vault_key, environment, shim=shim)
+
+
+def agent_spot(config: Config, proxy: str | None) -> Spot:
+    """Where an agent finds the proxy, by the configuration or by ``--proxy``."""
+    gateway = config.proxy.gateway
+    return Spot(
+        proxy=f"http://{proxy_address(config, proxy)}",
+        gateway=f"http://{_for_clients(gateway)}" if gateway is not None and gateway.port else "",
+        twilio_account_sid=config.vendors["twilio"].account_sid,
+    )
+
+
+def local_place(config: Config) -> Place:
+    """Where the files are that an agent on this machine needs; they are made if they are not there."""
     prepare(config.home)
     authority = Authority.load_or_create(config.home / "ca")
-    bundle, root = write_bundle(authority), authority.folder / "ca.pem"
-    variables = {
-        # Clients disagree about case: curl reads https_proxy, Go and Node read both.
-        "HTTPS_PROXY": proxy,
-        "https_proxy": proxy,
-        "NO_PROXY": _LOOPBACK,
-        "no_proxy": _LOOPBACK,
-        "SSL_CERT_FILE": str(bundle),
-        "REQUESTS_CA_BUNDLE": str(bundle),
-        "CURL_CA_BUNDLE": str(bundle),
-        # Node adds this to its own list, so the root alone is right.
-        "NODE_EXTRA_CA_CERTS": str(root),
-        # Node 24 and later; without it Node's own fetch takes no notice of HTTPS_PROXY.
-        "NODE_USE_ENV_PROXY": "1",
-        "STRIPE_API_KEY": vault_key,
-        "STRIPE_SECRET_KEY": vault_key,
-        "TWILIO_AUTH_TOKEN": vault_key,
-        "RESEND_API_KEY": vault_key,
-        "RUNCAP_PROXY": proxy,
-        "RUNCAP_VAULT_KEY": vault_key,
-    }
-    if config.vendors["twilio"].account_sid:
-        variables["TWILIO_ACCOUNT_SID"] = config.vendors["twilio"].account_sid
-    if config.proxy.gateway is not None and config.proxy.gateway.port:
-        variables["RUNCAP_GATEWAY"] = f"http://{_for_clients(config.proxy.gateway)}"
-    return variables
+    bundle = write_bundle(authority)
+    return Place(
+        root=str(authority.folder / "ca.pem"),
+        bundle=str(bundle),
+        java_store=str(write_java_store(bundle)),
+        python_folder=str(PYTHON_FOLDER),
+        node_preload=str(NODE_PRELOAD),
+    )
 
 
 def without_secrets(environment: Mapping[str, str], config: Config) -> dict[str, str]:
@@ -108,6 +116,12 @@ def proxy_option[F: Callable[..., Any]](command: F) -> F:
     """Add ``--proxy``."""
     text = "The proxy's URL, if it is not at proxy.listen of the configuration."
     return click.option("--proxy", metavar="URL", help=text)(command)
+
+
+def shim_option[F: Callable[..., Any]](command: F) -> F:
+    """Add ``--no-shim``."""
+    text = "Lead the SDKs to the proxy that take no notice of the environment (PYTHONPATH, NODE_OPTIONS)."
+    return click.option("--shim/--no-shim", default=True, show_default=True, help=text)(command)
 
 
 def _for_clients(listen: Listen) -> Listen:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import click
 
-from runcap.cli._agent import proxy_option
+from runcap.cli._agent import proxy_option, shim_option
 from runcap.cli._options import caps_of, config_option, run_options
 from runcap.config import Config, Listen
 from runcap.decision import Refused
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Run
 from runcap.ledger.policy import Policy
-from runcap.money import usd_from_micros
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _CONNECT_SECONDS = 3.0
@@ -26,6 +25,7 @@ _CONNECT_SECONDS = 3.0
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @run_options
 @proxy_option
+@shim_option
 @config_option
 @click.argument("command", metavar="CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec(  # noqa: A001 (the command's name)
@@ -38,10 +38,11 @@ def exec(  # noqa: A001 (the command's name)
     vendors: tuple[str, ...],
     policy: Policy,
     proxy: str | None,
+    shim: bool,
     config_path: Path | None,
     command: tuple[str, ...],
 ) -> int:
-    """Issue a run, run CMD behind the proxy, revoke the run, and print to stderr what it has spent.
+    """Issue a run, run CMD behind the proxy, revoke the run, and print what it has spent, was refused, and has left.
 
     Exits as CMD does (128 plus the signal's number if one ended it), or with 1 if the run could not be revoked.
     CMD's environment has the vault key and no real secret. That is no sandbox: a command that runs as the same user
@@ -54,7 +55,7 @@ def exec(  # noqa: A001 (the command's name)
     caps = caps_of(daily_usd, monthly_usd, total_usd)
     vault_key, run = new_run(label, caps, vendors=vendors, policy=policy)
     config = load(config_path)
-    variables = agent_environment(config, vault_key, proxy)
+    variables = agent_environment(config, vault_key, proxy, shim=shim)
     environment = own_environment(config, {**variables, "RUNCAP_RUN_ID": run.run_id})
 
     async def run_it() -> int:
@@ -75,7 +76,7 @@ async def _run(config: Config, run: Run, ttl_ms: int, *, command: tuple[str, ...
             try:
                 code = await _wait_for(command, environment, pending)
             finally:
-                ended = await _end(ledger, run)
+                ended = await _end(ledger, run, config)
     return code if ended else code or 1
 
 
@@ -136,19 +137,20 @@ def _signals_for_later() -> Iterator[_Pending]:
             loop.remove_signal_handler(signum)
 
 
-async def _end(ledger: Ledger, run: Run) -> bool:
+async def _end(ledger: Ledger, run: Run, config: Config) -> bool:
     """Revoke the key and say what it has spent; says whether the key is gone for certain."""
     from runcap.cli._context import actor
+    from runcap.cli._ended import ending_line
 
     try:
         await ledger.revoke(run.run_id, actor())
-        spend = (await ledger.spend("run", run.run_id))["total"]
     except Refused as error:
         click.echo(f"runcap: {error} The key is good until it expires: `runcap keys revoke {run.run_id}`.", err=True)
         return False
-    held = f", of which {usd_from_micros(spend.held_micros)} still held" if spend.held_micros else ""
-    total = usd_from_micros(spend.spent_micros + spend.held_micros)
-    click.echo(f"runcap: run {run.run_id} ({run.label}) spent ${total}{held}", err=True)
+    try:
+        click.echo(await ending_line(ledger, run, config.audit_path), err=True)
+    except Refused as error:
+        click.echo(f"runcap: {error} What run {run.run_id} has spent is in `runcap runs`.", err=True)
     return True
 
 

@@ -1,7 +1,7 @@
 """The ledger: the only state that proxy processes share, in Redis or Valkey.
 
 One typed method for each script, and no one else touches Redis. The methods stand in files by who calls them: the
-guard (`calls`), the operator (`admin`, `listings`), the auditor (`stream`).
+guard (`calls`), the operator (`admin`, `listings`), the agent itself (`budgets`), the auditor (`stream`).
 """
 
 import logging
@@ -11,14 +11,16 @@ from redis.exceptions import RedisError
 
 from runcap.ledger import keys
 from runcap.ledger.admin import Admin
+from runcap.ledger.budgets import Budgets
 from runcap.ledger.calls import Authorized, Calls
 from runcap.ledger.client import Client, unavailable
+from runcap.ledger.restoring import Restoring
 from runcap.ledger.stream import Anchor, AuditStream
 
 logger = logging.getLogger(__name__)
 
 
-class Ledger(Calls, Admin, AuditStream):
+class Ledger(Calls, Admin, Budgets, Restoring, AuditStream):
     """One namespace of one server."""
 
     def __init__(self, client: Client) -> None:

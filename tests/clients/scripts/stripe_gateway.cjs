@@ -1,0 +1,8 @@
+// stripe-node takes host, port and protocol, and no path: the gateway knows Stripe's paths as they are.
+const { hostname, port } = new URL(process.env.RUNCAP_GATEWAY);
+const stripe = require('stripe')(process.env.STRIPE_API_KEY, { host: hostname, port, protocol: 'http' });
+const charge = (amount) => stripe.paymentIntents.create({ amount, currency: 'usd', payment_method: 'pm_card_visa', confirm: true });
+charge(2000)
+  .then((intent) => console.log(intent.status))
+  .then(() => charge(9000))
+  .catch((error) => console.log(JSON.stringify({ type: error.type, status: error.statusCode, code: error.code, message: error.message })));
