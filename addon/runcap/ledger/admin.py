@@ -4,7 +4,8 @@ Each change and its audit row are one script. The row's detail names who did it 
 and that of ``key_issued`` holds all that bringing the run back into an empty ledger needs; never the vault key.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,8 @@ from runcap.runs import check_label
 
 _RESTORED_AT_ONCE = 500
 """Amounts in one script: some 10 ms, for which the server does nothing else."""
+
+_ACTION = re.compile(r"[a-z]{1,24}(?:_[a-z]{1,24}){1,4}", re.ASCII)
 
 
 class Admin(Listings):
@@ -101,6 +104,22 @@ class Admin(Listings):
     async def unfreeze(self, level: Level | str, selector: str, actor: str) -> bool:
         """Undo `freeze`; returns and raises what that does."""
         return await self._set_frozen(level, selector, actor, frozen=False)
+
+    async def note(self, action: str, detail: Mapping[str, Any], actor: str) -> None:
+        """Write an admin row about a change that is not the ledger's own, such as a sealed secret or imported prices.
+
+        Args:
+            action: what was done, in snake_case; none that a rebuild brings back.
+            detail: JSON values that say more; never a secret.
+            actor: who did it.
+
+        Raises:
+            ValueError: the action is no such name, or nobody did it.
+            Refused: ``ledger_unavailable`` or ``ledger_untrusted``: there is no row then.
+        """
+        if _ACTION.fullmatch(action) is None or not actor:
+            raise ValueError(f"a note needs an actor and an action in snake_case, not {action!r}")
+        await self._client.run("note", (action, _json(actor, **detail)))
 
     async def _set_frozen(self, level: str, selector: str, actor: str, *, frozen: bool) -> bool:
         what = "all" if level == "all" else _selector(level, selector)
