@@ -79,7 +79,7 @@ def price_call(call: Call, prices: Prices) -> Quote:
     if call.conference:
         minute += prices.fee(Fee.CONFERENCE_MINUTE)
     once = prices.fee(Fee.MACHINE_DETECTION) if call.machine_detection else 0
-    return Quote(minute * minutes + once, amount_minor=minutes)
+    return Quote(minute * minutes + once, amount_minor=minutes, country=call.to.region)
 
 
 def refuse_recording(form: Form, name: str) -> None:

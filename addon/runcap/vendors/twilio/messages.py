@@ -100,14 +100,14 @@ def price_message(message: Message, prices: Prices) -> Quote:
         count = max(1, message.media)
         if to.channel not in _WHOLE_MESSAGES:
             count = max(count, _segments(message))
-        return Quote(prices.channel_message(to) * count, amount_minor=count)
+        return Quote(prices.channel_message(to) * count, amount_minor=count, country=to.region)
     count = _segments(message)
     micros = prices.sms_segment(to) * count
     if message.media or message.as_mms or message.unseen_text:
         micros = max(micros, prices.mms_message(to) or 0)
     if message.by_service:
         micros = max(micros, (prices.channel_message_or_none("rcs", to.region) or 0) * max(count, message.media))
-    return Quote(micros, amount_minor=count)
+    return Quote(micros, amount_minor=count, country=to.region)
 
 
 def check_update(form: Form) -> None:

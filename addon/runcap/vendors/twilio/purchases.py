@@ -64,7 +64,7 @@ def price_purchase(purchase: Purchase, prices: Prices) -> Quote:
     Raises:
         Refused: ``unpriced`` if the country has no price for it.
     """
-    return Quote(prices.number_month(purchase.region, purchase.kind), amount_minor=1)
+    return Quote(prices.number_month(purchase.region, purchase.kind), amount_minor=1, country=purchase.region)
 
 
 def _of_number(number: str, kind: str | None) -> Purchase:

@@ -19,6 +19,7 @@ from runcap.vendors.catalogue import known
 from runcap.vendors.form import Form
 from runcap.vendors.headers import passed, require_media_type
 from runcap.vendors.twilio import pricing
+from runcap.vendors.twilio.calls import Call
 from runcap.vendors.twilio.messages import Message
 from runcap.vendors.twilio.prices import Prices, PriceSource
 from runcap.vendors.twilio.reconcile import created_sid
@@ -87,7 +88,8 @@ class Twilio:
         read, detail = pricing.read(operation, self._read(request.body, self._known.repeatable), request.path)
         headers = (*headers, ("content-type", _FORM))
         upstream = Upstream("POST", request.path, "", headers, read.encode())
-        return Plan(operation, upstream, _params(read), path_params, detail=detail)
+        sends = isinstance(detail, Message | Call)
+        return Plan(operation, upstream, _params(read), path_params, detail=detail, sends=sends)
 
     def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
         """See `runcap.vendors.base.Vendor.quote`."""
