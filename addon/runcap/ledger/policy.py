@@ -38,7 +38,7 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     currencies: tuple[str, ...] = ()
     """If not empty, the only currencies (ISO 4217, upper-case) in which Stripe may move money for it."""
     dedupe_ms: int | None = None
-    """Refuse a send that is the same as one not longer ago than this."""
+    """Refuse a send that is the same as one not longer ago than this, unless that one certainly was not sent."""
 
     def document(self) -> str:
         """The JSON that the ledger keeps; ``{}`` if nothing is restricted."""
