@@ -31,7 +31,7 @@ format: $(STAMP)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 bench: $(STAMP)
-	@$(BIN)/python scripts/bench.py $(ARGS)
+	@$(BIN)/python -m scripts.bench $(if $(QUICK),--quick) $(ARGS)
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -155,5 +155,5 @@ async def test_nobody_there() -> None:
     """A port at which nobody listens is an error of the system's."""
     async with server(lambda *_: asyncio.sleep(0)) as url:
         pass
-    with pytest.raises(OSError, match="Connect call failed|refused"):
+    with pytest.raises(OSError, match=r"Connect call failed|refused"):
         await Pipe(url, 2).execute("PING")
