@@ -1,7 +1,7 @@
 """Amounts become dollars by exact fractions, rounded up."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -47,6 +47,26 @@ def test_a_currency_without_a_rate_has_no_price() -> None:
         RATES.usd_micros(1, 3, "KWD")
 
     assert Code.UNPRICED == caught.value.deny.code
+
+
+def test_rates_know_their_age() -> None:
+    """In whole days; rates that are dated ahead are not old."""
+    ages = [RATES.age_days(day) for day in (date(2026, 11, 2), date(2026, 11, 10), date(2026, 11, 1))]
+
+    assert [0, 8, 0] == ages
+
+
+def test_old_rates_are_warned_of_when_they_are_loaded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A week is fine; after it the log tells source, date and age, once for each time of loading."""
+    today = datetime.now(UTC).date()
+    for days in (0, 7, 8):
+        path = tmp_path / f"{days}.json"
+        path.write_text(json.dumps({"date": str(today - timedelta(days=days)), "usd_per_unit": {"EUR": "1.07"}}))
+        Rates.from_file(path)
+
+    [record] = caplog.records
+    assert ("WARNING", True) == (record.levelname, "8 days old" in record.getMessage())
+    assert str(tmp_path / "8.json") in record.getMessage()
 
 
 def test_the_bundled_rates_are_the_ecbs() -> None:

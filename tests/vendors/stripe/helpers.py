@@ -5,6 +5,7 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+from runcap.decision import Code, Refused
 from runcap.fx import Rates
 from runcap.vendors.base import Lookup, Plan, Quote, Request
 from runcap.vendors.stripe import Stripe
@@ -39,14 +40,15 @@ def post(path: str, body: bytes = b"", *headers: tuple[str, str]) -> Plan:
 
 
 def priced(plan: Plan, answers: Mapping[str, Any] | None = None) -> tuple[Quote, list[Lookup]]:
-    """Run a plan's pricing; each lookup is answered by its path."""
+    """Run a plan's pricing; each lookup is answered by its path, by what stands there or by a function of it."""
     steps = VENDOR.quote(plan)
     lookups: list[Lookup] = []
     try:
         lookup = next(steps)
         while True:
             lookups.append(lookup)
-            lookup = steps.send((answers or {}).get(lookup.path, {}))
+            answer = (answers or {}).get(lookup.path, {})
+            lookup = steps.send(answer(lookup) if callable(answer) else answer)
     except StopIteration as done:
         quote: Quote = done.value
     return quote, lookups
@@ -80,3 +82,57 @@ def charge(**fields: Any) -> dict[str, Any]:
         "payment_intent": None,
         **fields,
     }
+
+
+def refused(plan: Plan, answers: Mapping[str, Any] | None = None) -> Code:
+    """The code of the refusal that a plan's pricing ends with."""
+    try:
+        quote, _ = priced(plan, answers)
+    except Refused as refusal:
+        return refusal.deny.code
+    raise AssertionError(f"it was priced: {quote}")
+
+
+def listed(*data: Any, has_more: bool = False) -> dict[str, Any]:
+    """A list as Stripe answers it."""
+    return {"object": "list", "data": list(data), "has_more": has_more}
+
+
+def price(unit_amount: int | None = 1000, **fields: Any) -> dict[str, Any]:
+    """A price of 10.00 USD as Stripe answers it."""
+    return {
+        "id": "price_1",
+        "object": "price",
+        "unit_amount": unit_amount,
+        "currency": "usd",
+        "recurring": None,
+        **fields,
+    }
+
+
+def invoice(amount_due: int = 2000, **fields: Any) -> dict[str, Any]:
+    """An open invoice over 20.00 USD as Stripe answers it."""
+    return {
+        "id": "in_1",
+        "object": "invoice",
+        "status": "open",
+        "auto_advance": True,
+        "automatically_finalizes_at": None,
+        "amount_due": amount_due,
+        "amount_paid": 0,
+        "amount_remaining": amount_due,
+        "total": amount_due,
+        "currency": "usd",
+        "billing_reason": "manual",
+        **fields,
+    }
+
+
+def previews(due: int, renewal: int, **fields: Any) -> dict[str, Any]:
+    """Answers for Stripe's preview: of the next invoice, and of what recurs."""
+
+    def answer(lookup: Lookup) -> dict[str, Any]:
+        recurring = b"preview_mode=recurring" in lookup.body
+        return invoice(renewal if recurring else due, id="upcoming", status="draft", **fields)
+
+    return {"/v1/invoices/create_preview": answer}

@@ -153,12 +153,30 @@ def test_a_query_on_a_post_and_a_body_on_a_get_are_malformed() -> None:
         assert Code.MALFORMED == caught.value.deny.code
 
 
-@pytest.mark.parametrize("name", ["stripe-account", "stripe-context"])
-def test_other_accounts_are_refused(name: str) -> None:
-    """Connect is not unlocked by a header, even an empty one."""
+def test_a_connected_account_is_forwarded_and_told() -> None:
+    """Stripe-Account goes upstream as it came, and the plan names it, so that the run's policy can be asked."""
+    plan = post(CREATE, b"amount=1&currency=usd", ("stripe-account", "acct_1032D82eZvKYlo2C"))
+
+    assert "acct_1032D82eZvKYlo2C" == plan.account == dict(plan.upstream.headers)["stripe-account"]
+    assert post(CREATE, b"amount=1&currency=usd").account is None
+
+
+@pytest.mark.parametrize(
+    "value", ["", "acct_", "acct_1,acct_2", "acct_1 ", "acct_" + "1" * 65, "cus_1", "ACCT_1", "acct_1/x"]
+)
+def test_an_odd_account_is_refused(value: str) -> None:
+    """What is no id of one account is nobody's."""
+    with pytest.raises(Refused) as caught:
+        post(CREATE, b"amount=1&currency=usd", ("stripe-account", value))
+
+    assert Code.MALFORMED == caught.value.deny.code
+
+
+def test_stripe_context_is_refused() -> None:
+    """It can name accounts in more ways than one; even an empty one is refused."""
     for value in ("acct_1", ""):
         with pytest.raises(Refused) as caught:
-            post(CREATE, b"amount=1&currency=usd", (name, value))
+            post(CREATE, b"amount=1&currency=usd", ("stripe-context", value))
         assert Code.OPERATION_NOT_ALLOWED == caught.value.deny.code
 
 

@@ -6,6 +6,7 @@ Stripe's exponents are no currency library's: ``../data/stripe_currencies.json``
 import json
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeGuard
@@ -15,6 +16,7 @@ from runcap.fx import Rates
 from runcap.vendors.form import Form
 
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,12})?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Za-z]{3}", re.ASCII)
 
 
@@ -41,17 +43,40 @@ def amount(form: Form, name: str) -> int | None:
     return int(text)
 
 
-def currency(form: Form) -> str | None:
+def decimal(form: Form, name: str) -> Fraction | None:
+    """Read a number of a form that may be negative and have up to 12 decimals, exactly; None if it is not there.
+
+    Raises:
+        Refused: ``malformed`` for an exponent, a plus, a leading zero, or anything else that `amount` refuses.
+    """
+    text = form.get(name)
+    return None if text is None else exact(text, name)
+
+
+def exact(text: object, name: str) -> Fraction:
+    """Read a decimal number that is a string, or a whole number.
+
+    Raises:
+        Refused: ``malformed`` if it is anything else.
+    """
+    if type(text) is int:
+        return Fraction(text)
+    if not isinstance(text, str) or _DECIMAL.fullmatch(text) is None:
+        raise refuse(Code.MALFORMED, f"{name} must be a plain decimal number, such as 2000 or 12.5.")
+    return Fraction(text)
+
+
+def currency(form: Form, name: str = "currency") -> str | None:
     """Read ``currency``, upper-case; None if it is not there.
 
     Raises:
         Refused: ``malformed`` if it is not three ASCII letters.
     """
-    text = form.get("currency")
+    text = form.get(name)
     if text is None:
         return None
     if _CURRENCY.fullmatch(text) is None:
-        raise refuse(Code.MALFORMED, "currency must be a three-letter code, such as usd.")
+        raise refuse(Code.MALFORMED, f"{name} must be a three-letter code, such as usd.")
     return text.upper()
 
 
@@ -63,6 +88,18 @@ def looked_up_amount(found: dict[str, Any], name: str) -> int:
     """
     value = found.get(name)
     if not is_amount(value):
+        raise refuse(Code.UNPRICED, f"The price depends on {name}, which Stripe's answer does not tell.")
+    return value
+
+
+def looked_up_signed(found: dict[str, Any], name: str) -> int:
+    """The amount in one of Stripe's own answers that may be negative: a balance, say.
+
+    Raises:
+        Refused: ``unpriced`` if it is not there or no whole number.
+    """
+    value = found.get(name)
+    if type(value) is not int:
         raise refuse(Code.UNPRICED, f"The price depends on {name}, which Stripe's answer does not tell.")
     return value
 

@@ -1,12 +1,13 @@
 """Which of Stripe's endpoints a call is for: the writes are data, the reads are free by their shape."""
 
-import json
 import re
+from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from typing import Any
 
 from runcap.decision import Code, refuse
 from runcap.vendors.base import Kind, Operation, Request
+from runcap.vendors.catalogue import data
 from runcap.vendors.paths import Catalogue, is_segment
 
 _WORD = re.compile(r"[a-z]+(?:_[a-z]+)*", re.ASCII)
@@ -35,13 +36,60 @@ def find(request: Request) -> tuple[Operation, dict[str, str]]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the data says of one write's price."""
+
+    amounts: tuple[str, ...] = ()
+    """The parameters that it is made of."""
+    lookup: str = ""
+    """The path, with braces, of what is read from Stripe for it."""
+    total: str = "amount"
+    """The field of the answer that is the most it can be."""
+    less: str = ""
+    """The field of what of that has moved already; empty if there is none."""
+    creates: bool = False
+    """The id in Stripe's answer names the object that it is counted for."""
+    gives_back: str = ""
+    """The path's parameter that names the object whose amount may come back."""
+
+
 @cache
 def catalogue() -> Catalogue:
     """All of Stripe's writes, from ``../data/stripe_catalogue.json``."""
-    decoded = json.loads((files("runcap.vendors") / "data" / "stripe_catalogue.json").read_bytes())
     return Catalogue(
-        Operation(row["method"], row["template"], Kind(row["kind"]), row.get("reason", ""), row.get("pricer", ""))
-        for row in decoded["operations"]
+        Operation(
+            row["method"],
+            row["template"],
+            Kind(row["kind"]),
+            row.get("reason", ""),
+            row.get("pricer", ""),
+            row.get("direction", ""),
+        )
+        for row in _rows()
+    )
+
+
+@cache
+def facts() -> dict[str, Facts]:
+    """What is known of each write's price, by its name."""
+    return {f"{row['method']} {row['template']}": _facts(row) for row in _rows()}
+
+
+def _rows() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = data("stripe_catalogue.json")["operations"]
+    return rows
+
+
+def _facts(row: dict[str, Any]) -> Facts:
+    lookup = row.get("lookup", {})
+    return Facts(
+        amounts=tuple(row.get("amounts", ())),
+        lookup=lookup.get("path", ""),
+        total=lookup.get("total", "amount"),
+        less=lookup.get("less", ""),
+        creates=row.get("creates", False),
+        gives_back=row.get("object", ""),
     )
 
 

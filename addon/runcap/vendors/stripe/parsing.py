@@ -25,7 +25,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _PASSED_HEADERS = ("accept", "user-agent", "x-stripe-client-user-agent")
 """Go upstream as they came. X-Stripe-Client-Telemetry does not: it tells of other requests."""
 
-_ACCOUNT_HEADERS = ("stripe-account", "stripe-context")
+ACCOUNT_HEADER = "stripe-account"
+_ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}", re.ASCII)
 
 _SECRET_EXPANSIONS = frozenset({"number", "cvc", "pin", "payload", "account_number", "signing_secret", "credentials"})
 """What must not be asked for in the answer: card numbers (issuing cards), bank account numbers (treasury,
@@ -57,12 +58,14 @@ def plan(request: Request, operation: Operation, path_params: dict[str, str]) ->
     """Read the parameters and build what would be forwarded.
 
     Raises:
-        Refused: ``malformed``, or ``operation_not_allowed`` for Stripe-Account and Stripe-Context and for an
-            answer that would hold a secret.
+        Refused: ``malformed``, or ``operation_not_allowed`` for Stripe-Context and for an answer that would hold
+            a secret.
     """
-    _check_account_headers(request, operation)
+    account = _account(request, operation)
     is_v2 = operation.template.startswith("/v2/")
     headers = _headers(request)
+    if account is not None:
+        headers.append((ACCOUNT_HEADER, account))
     read = form.EMPTY
     params: dict[str, Any] = {}
     query, body = "", b""
@@ -87,6 +90,8 @@ def plan(request: Request, operation: Operation, path_params: dict[str, str]) ->
         path_params,
         _idempotency_key(request, is_v2=is_v2),
         detail=read,
+        account=account,
+        direction=operation.direction,
     )
 
 
@@ -100,14 +105,21 @@ def _basic_user(encoded: str) -> str:
     return user
 
 
-def _check_account_headers(request: Request, operation: Operation) -> None:
-    for name in _ACCOUNT_HEADERS:
-        if request.header(name) is not None:
-            raise refuse(
-                Code.OPERATION_NOT_ALLOWED,
-                f"Acting on another account by {name} is not possible through runcap yet: leave it out.",
-                attempted=operation.name,
-            )
+def _account(request: Request, operation: Operation) -> str | None:
+    """The connected account that the call acts on (docs.stripe.com/connect/authentication, read 2026-11-24).
+
+    Stripe-Context can name accounts in more ways than one and is refused.
+    """
+    if request.header("stripe-context") is not None:
+        raise refuse(
+            Code.OPERATION_NOT_ALLOWED,
+            "Acting on another account by Stripe-Context is not possible through runcap: use Stripe-Account.",
+            attempted=operation.name,
+        )
+    account = request.header(ACCOUNT_HEADER)
+    if account is not None and _ACCOUNT.fullmatch(account) is None:
+        raise refuse(Code.MALFORMED, "Stripe-Account must be the id of one account, such as acct_1032D82eZvKYlo2C.")
+    return account
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:

@@ -1,13 +1,16 @@
 """Stripe, as the guard sees it."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from runcap.decision import Deny
 from runcap.fx import Rates
 from runcap.vendors.base import Lookup, Outcome, Plan, Quote, Request, Response
 from runcap.vendors.stripe import catalogue, envelope, parsing
+from runcap.vendors.stripe.lookups import Steps
 from runcap.vendors.stripe.outcome import outcome
+from runcap.vendors.stripe.parsing import ACCOUNT_HEADER
 from runcap.vendors.stripe.pricing import Pricing
 
 LOOKUP_VERSION = "2026-10-28.endive"
@@ -42,7 +45,8 @@ class Stripe:
 
     def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
         """See `runcap.vendors.base.Vendor.quote`."""
-        return self._pricing.quote(plan)
+        steps = self._pricing.quote(plan)
+        return steps if plan.account is None else _on_account(steps, plan.account)
 
     def sign(
         self,
@@ -65,3 +69,14 @@ class Stripe:
     def error(self, deny: Deny) -> tuple[dict[str, Any], tuple[tuple[str, str], ...]]:
         """See `runcap.vendors.base.Vendor.error`."""
         return envelope.error(deny)
+
+
+def _on_account(steps: Steps, account: str) -> Steps:
+    """The same pricing, reading the data of the account that the call acts on."""
+    try:
+        lookup = next(steps)
+        while True:
+            lookup = steps.send((yield replace(lookup, headers=((ACCOUNT_HEADER, account),))))
+    except StopIteration as done:
+        quote: Quote = done.value
+        return quote
