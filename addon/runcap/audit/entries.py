@@ -9,7 +9,10 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 from runcap.audit.chain import ADMIN_COLUMNS, CALL_COLUMNS, Value
 from runcap.decision import STATUS
@@ -32,6 +35,8 @@ _CALL_FIELDS = frozenset(CALL_COLUMNS) - _OF_THE_STORE
 _ADMIN_FIELDS = frozenset(ADMIN_COLUMNS) - _OF_THE_STORE
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _STREAM_MS = re.compile(r"([0-9]{1,18})-[0-9]{1,20}", re.ASCII)
+_MILLISECONDS = re.compile(r"[0-9]{1,18}", re.ASCII)
+_decode = msgspec.json.Decoder().decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,24 +55,28 @@ def read_entry(stream_id: str, fields: Mapping[str, str]) -> tuple[str, tuple[Va
 
 
 def _call(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
-    named = {**_object(fields.get("row", "")), **_object(fields.get("end", ""))}
+    named = _object(fields.get("row", ""))
+    named.update(_object(fields.get("end", "")))
     # The ledger's own word wins, but an empty field of it says nothing: an allowed call that then failed upstream
     # has its code in `end`.
-    named |= {name: text for name, text in fields.items() if name not in _ENVELOPE and text != ""}
+    for name, text in fields.items():
+        if text and name not in _ENVELOPE:
+            named[name] = text
     # What the ledger's script denies never comes back to the proxy's part of the row; its code tells the status.
     if "status" not in named and (status := STATUS.get(named.get("code"))) is not None:  # type: ignore[arg-type]
         named["status"] = status
-    known = {name: _value(name, named.pop(name)) for name in _CALL_FIELDS & named.keys()}
+    known = _columns(named, _CALL_FIELDS)
     for name, words in _ALLOWED_WORDS.items():
         if known.get(name) not in words:
             raise ValueError(f"{name} cannot be {known.get(name)!r}")
-    known |= {"at": _instant(fields["at_ms"]), "stream_id": _text(stream_id), "extra": _extra(named)}
-    return tuple(known.get(name) for name in CALL_COLUMNS[1:-2])
+    known["at"], known["stream_id"], known["extra"] = _instant(fields["at_ms"]), _text(stream_id), _extra(named)
+    get = known.get
+    return tuple([get(name) for name in CALL_COLUMNS[1:-2]])
 
 
 def _admin(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
     named: dict[str, Any] = {name: text for name, text in fields.items() if name not in _ENVELOPE and text != ""}
-    known = {name: _value(name, named.pop(name)) for name in _ADMIN_FIELDS & named.keys()}
+    known = _columns(named, _ADMIN_FIELDS)
     known |= {"at": _instant(fields["at_ms"]), "stream_id": _text(stream_id), "extra": _extra(named)}
     if not known.get("action"):
         raise ValueError("no action")
@@ -86,23 +95,32 @@ def _unreadable(stream_id: str, fields: Mapping[str, str], error: Exception) -> 
     return tuple(known.get(name) for name in ADMIN_COLUMNS[1:-2])
 
 
+def _columns(named: dict[str, Any], columns: frozenset[str]) -> dict[str, Value]:
+    """Take the values of these columns out of `named`; one expression a value, since an audit has millions."""
+    known: dict[str, Value] = {}
+    for name in columns & named.keys():
+        value = named.pop(name)
+        if value is not None:
+            plain = type(value) is str and name not in _INTEGERS and value.isascii()
+            known[name] = value if plain else _integer(name, value) if name in _INTEGERS else _text(value)
+    return known
+
+
 def _object(text: str) -> dict[str, Any]:
+    """A JSON object; what msgspec does not take (a lone surrogate, say) the standard library may."""
     if not text:
         return {}
-    decoded = json.loads(text)
+    try:
+        decoded = _decode(text)
+    except msgspec.DecodeError:
+        decoded = json.loads(text)
     if not isinstance(decoded, dict):
         raise TypeError("row and end are JSON objects")
     return decoded
 
 
-def _value(name: str, value: Any) -> Value:
-    if value is None:
-        return None
-    return _integer(name, value) if name in _INTEGERS else _text(value)
-
-
 def _integer(name: str, value: Any) -> int:
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+    if type(value) is str and _DECIMAL.fullmatch(value):
         value = int(value)
     if type(value) is not int or not -(2**63) <= value < 2**63:  # bool is an int, and 1.0 equals one
         raise ValueError(f"{name} is no integer that a column holds: {value!r}")
@@ -122,7 +140,12 @@ def _extra(named: Mapping[str, Any]) -> str | None:
 
 def _instant(at_ms: str) -> str:
     """Milliseconds since 1970 as ISO 8601 in UTC."""
-    if not re.fullmatch(r"[0-9]{1,18}", at_ms, re.ASCII):
+    if _MILLISECONDS.fullmatch(at_ms) is None:
         raise ValueError(f"no time in milliseconds: {at_ms!r}")
-    at = _EPOCH + timedelta(milliseconds=int(at_ms))
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, ms = divmod(int(at_ms), 1000)
+    return f"{_to_the_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _to_the_second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
