@@ -69,3 +69,49 @@ def test_one_private_address_is_enough_to_refuse() -> None:
 def test_is_public(address: str, public: bool) -> None:
     """Addresses that lead back inside by another notation are not public."""
     assert is_public(address) is public
+
+
+def listed(other_hosts: Any = "tunnel", *, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> Destinations:
+    return Destinations({STRIPE.host: STRIPE}, other_hosts, allow_hosts=allow, deny_hosts=deny)
+
+
+@pytest.mark.parametrize(
+    ("lists", "name"),
+    [
+        (listed(deny=("evil.example",)), "Evil.example."),
+        (listed(deny=("*.evil.example",)), "a.b.evil.example"),
+        (listed("deny", allow=("*.good.example",)), "good.example"),
+        (listed("deny", allow=("*.good.example",), deny=("x.good.example",)), "x.good.example"),
+        (listed("deny", allow=("good.example",)), "www.good.example"),
+        (listed(), "api.stripe.com"),
+        (listed(), "API.stripe.com."),
+        (listed("deny", allow=("*.stripe.com", "*.com")), "files.stripe.com"),
+    ],
+)
+def test_names_that_are_refused(lists: Destinations, name: str) -> None:
+    """A deny list wins over an allow list, and no list lets a vendor's hosts through."""
+    with pytest.raises(Refused) as caught:
+        lists.check_name(name)
+    assert Code.HOST_DENIED is caught.value.deny.code
+
+
+@pytest.mark.parametrize(
+    ("lists", "name"),
+    [
+        (listed(), "good.example"),
+        (listed(deny=("*.evil.example",)), "evil.example"),
+        (listed(deny=("evil.example",)), "notevil.example"),
+        (listed("deny", allow=("*.good.example",)), "a.b.good.example"),
+        (listed("deny", allow=("good.example",)), "GOOD.example"),
+    ],
+)
+def test_names_that_pass(lists: Destinations, name: str) -> None:
+    """A pattern is the host itself, or with ``*.`` all that is below it."""
+    assert lists.check_name(name) is None  # type: ignore[func-returns-value]
+
+
+async def test_an_allowed_host_is_tunnelled_all_the_same() -> None:
+    """With ``other_hosts = "deny"`` the allow list has the exceptions; addresses must be public still."""
+    assert Tunnel(("1.1.1.1", 443)) == await listed("deny", allow=("1.1.1.1",)).decide("1.1.1.1:443")
+    with pytest.raises(Refused, match="not public"):
+        await listed("deny", allow=("127.0.0.1",)).decide("127.0.0.1:443")

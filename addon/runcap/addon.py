@@ -11,18 +11,21 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import layer as mitm_layer
 from mitmproxy.proxy import server_hooks
-from mitmproxy.proxy.layers import modes
+from mitmproxy.proxy.mode_specs import ReverseMode
 from OpenSSL import SSL
 
 from runcap.budget import own_path
 from runcap.decision import Code, Refused, refuse
 from runcap.destinations import Intercept
-from runcap.layer import CallLayer, Entrance, ProxyLayer, ProxyRequest, VendorCall, Verdict
+from runcap.hooks import Entrance, ProxyRequest, TunnelHello, VendorCall, Verdict
+from runcap.layer import CallLayer, FailedLayer, ProxyLayer
+from runcap.limits import DEFAULT_LIMITS, Limits
 from runcap.proxy import options
 from runcap.reply import plain_refusal
 from runcap.wire import Message
 
 if TYPE_CHECKING:
+    from runcap.proxy.crowd import Crowd
     from runcap.service import Service
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ class Runcap:
     def __init__(self) -> None:
         self.service: Service | None = None
         """None until everything that a call needs is up; every call is refused until then."""
+        self.crowd: Crowd | None = None
+        """Counts the connections, in our own engine; under mitmdump nobody does."""
         self._tunnels: set[str] = set()
         """Server connections (mitmproxy's ids) whose address has been checked and may be dialled, once."""
 
@@ -65,10 +70,18 @@ class Runcap:
     def next_layer(self, nextlayer: mitm_layer.NextLayer) -> None:
         """Put our own layers on every connection; mitmproxy's are never asked."""
         context = nextlayer.context
-        if isinstance(context.layers[0], modes.ReverseProxy):
-            nextlayer.layer = CallLayer(context, Entrance.GATEWAY)
-        else:
-            nextlayer.layer = ProxyLayer(context, self._agent_tls)
+        try:
+            if isinstance(context.client.proxy_mode, ReverseMode):
+                nextlayer.layer = CallLayer(context, Entrance.GATEWAY, limits=self._limits)
+            else:
+                nextlayer.layer = ProxyLayer(context, self._agent_tls, limits=self._limits)
+        except Exception:
+            logger.exception("no layer for a connection; it is refused")
+            nextlayer.layer = FailedLayer(context)
+
+    @property
+    def _limits(self) -> Limits:
+        return self.service.limits if self.service is not None else DEFAULT_LIMITS
 
     def _agent_tls(self, host: str) -> SSL.Connection:
         if self.service is None:
@@ -99,15 +112,38 @@ class Runcap:
 
     async def vendor_call(self, call: VendorCall) -> None:
         """Hand a call to the guard; its reply stays a 503 if anything here fails."""
-        if self.service is not None:
-            call.last = self.service.draining
+        if self.service is None:
+            return
+        call.last = self.service.draining
+        if self.crowd is None or call.message is None:
             call.reply = await self.service.handle(call)
+            return
+        self.crowd.call_begins(call.client_id)
+        try:
+            call.reply = await self.service.handle(call)
+        finally:
+            self.crowd.call_ends(call.client_id, good=call.reply.status < 400)
+
+    async def tunnel_hello(self, hello: TunnelHello) -> None:
+        """Allow the handshake in a tunnel, unless it names a host that the CONNECT could not have named either."""
+        if self.service is None:
+            return
+        try:
+            if hello.problem:
+                raise refuse(Code.HOST_DENIED, hello.problem)
+            if hello.name is not None:
+                self.service.destinations.check_name(hello.name)
+        except Refused as refused:
+            await self.service.record_denial(hello.connect, refused.deny)
+        else:
+            hello.allowed = True
 
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Let mitmproxy dial nothing but a tunnel that has been checked: only the forwarder talks to vendors."""
-        if data.server.id not in self._tunnels:
-            data.server.error = "runcap lets mitmproxy connect to nothing but checked tunnels"
-        self._tunnels.discard(data.server.id)
+        data.server.error = "runcap lets mitmproxy connect to nothing but checked tunnels"
+        if data.server.id in self._tunnels:
+            self._tunnels.discard(data.server.id)
+            data.server.error = None
 
     async def done(self) -> None:
         """End what `running` has started, after the calls under way have ended."""

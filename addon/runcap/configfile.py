@@ -41,9 +41,9 @@ class ProxySection(_Section, frozen=True):
 class LimitsSection(_Section, frozen=True):
     """``[limits]``."""
 
-    head_seconds: int = DEFAULT_LIMITS.head_seconds
-    idle_seconds: int = DEFAULT_LIMITS.idle_seconds
-    handshake_seconds: int = DEFAULT_LIMITS.handshake_seconds
+    head_seconds: int = 15
+    idle_seconds: int = 90
+    handshake_seconds: int = 15
     connections: int = DEFAULT_LIMITS.connections
     connections_per_address: int = DEFAULT_LIMITS.connections_per_address
 

@@ -27,6 +27,7 @@ class Code(StrEnum):
     UNPRICED = "unpriced"
     MALFORMED = "malformed"
     TOO_LARGE = "too_large"
+    TOO_SLOW = "too_slow"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     DUPLICATE = "duplicate"
@@ -36,6 +37,7 @@ class Code(StrEnum):
     LEDGER_UNTRUSTED = "ledger_untrusted"
     AUDIT_UNAVAILABLE = "audit_unavailable"
     DRAINING = "draining"
+    OVERLOADED = "overloaded"
     INTERNAL = "internal"
 
 
@@ -53,6 +55,7 @@ STATUS: dict[Code, int] = {
     Code.UNPRICED: 422,
     Code.MALFORMED: 422,
     Code.TOO_LARGE: 413,
+    Code.TOO_SLOW: 408,
     Code.IDEMPOTENCY_MISMATCH: 409,
     Code.IDEMPOTENCY_IN_PROGRESS: 409,
     Code.DUPLICATE: 409,
@@ -62,6 +65,7 @@ STATUS: dict[Code, int] = {
     Code.LEDGER_UNTRUSTED: 503,
     Code.AUDIT_UNAVAILABLE: 503,
     Code.DRAINING: 503,
+    Code.OVERLOADED: 503,
     Code.INTERNAL: 503,
 }
 

@@ -37,10 +37,27 @@ class Tunnel:
 class Destinations:
     """Decides on each CONNECT."""
 
-    def __init__(self, vendors: Mapping[str, Vendor], other_hosts: Literal["tunnel", "deny"]) -> None:
-        """Take the vendors by host, and the policy for all other hosts."""
+    def __init__(
+        self,
+        vendors: Mapping[str, Vendor],
+        other_hosts: Literal["tunnel", "deny"],
+        *,
+        allow_hosts: Collection[str] = (),
+        deny_hosts: Collection[str] = (),
+    ) -> None:
+        """Take the vendors by host, and the policy for all other hosts.
+
+        Args:
+            vendors: by their host.
+            other_hosts: what happens to hosts that no list names.
+            allow_hosts: patterns of hosts that are tunnelled in any case but the next: ``example.com``, or
+                ``*.example.com`` for all below it.
+            deny_hosts: patterns of hosts that never are.
+        """
         self._vendors = vendors
         self._other_hosts = other_hosts
+        self._allow_hosts = frozenset(allow_hosts)
+        self._deny_hosts = frozenset(deny_hosts)
 
     async def decide(self, authority: str) -> Intercept | Tunnel:
         """Decide on ``host:port`` as it stands in the CONNECT's target.
@@ -57,15 +74,32 @@ class Destinations:
                 raise refuse(Code.HOST_DENIED, f"{host} is reached at port 443 only.")
             return Intercept(self._vendors[host])
         self._check_relation(host)
-        if self._other_hosts == "deny":
-            raise refuse(Code.HOST_DENIED, f"runcap forwards to {', '.join(self._vendors)} only; {host} is not one.")
+        self._check_policy(host)
         if port != 443:
             raise refuse(Code.HOST_DENIED, f"Other hosts are tunnelled at port 443 only, not {port}.")
         return Tunnel((await _public_address(host.strip("[]"), port), port))
 
+    def check_name(self, name: str) -> None:
+        """Check the server name of a TLS handshake inside a tunnel to another host, as if it were the CONNECT's.
+
+        Raises:
+            Refused: ``host_denied``: it is a vendor's, or one that the policy does not let through.
+        """
+        if _plain(name) in self._vendors:
+            raise refuse(Code.HOST_DENIED, f"The TLS handshake names {name} in a tunnel to another host.")
+        self._check_relation(name)
+        self._check_policy(name)
+
+    def _check_policy(self, host: str) -> None:
+        names = _patterns(_plain(host))
+        if not self._deny_hosts.isdisjoint(names):
+            raise refuse(Code.HOST_DENIED, f"{host} is denied by proxy.deny_hosts.")
+        if self._other_hosts == "deny" and self._allow_hosts.isdisjoint(names):
+            raise refuse(Code.HOST_DENIED, f"runcap forwards to {', '.join(self._vendors)} only; {host} is not one.")
+
     def _check_relation(self, host: str) -> None:
         """Refuse what is nearly a vendor's host: other spellings, and its other hosts, whose calls have no price."""
-        plain = host.lower().rstrip(".")
+        plain = _plain(host)
         for vendor in self._vendors.values():
             if plain == vendor.host:
                 raise refuse(Code.HOST_DENIED, f"Write the host as {vendor.host}.")
@@ -74,6 +108,16 @@ class Destinations:
                     Code.HOST_DENIED,
                     f"{plain} belongs to {vendor.name}, and runcap prices calls to {vendor.host} only.",
                 )
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".")
+
+
+def _patterns(host: str) -> list[str]:
+    """Every pattern that a host could be listed by: itself, and ``*.`` with each domain above it."""
+    labels = host.split(".")
+    return [host, *("*." + ".".join(labels[start:]) for start in range(1, len(labels)))]
 
 
 async def _public_address(host: str, port: int) -> str:

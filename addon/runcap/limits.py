@@ -21,11 +21,11 @@ LINGER_SECONDS = 2.0
 class Limits:
     """``[limits]``."""
 
-    head_seconds: int = 15
+    head_seconds: float = 15
     """From the connection's start, or the request's first byte, to the end of the request's head."""
-    idle_seconds: int = 90
+    idle_seconds: float = 90
     """Without a byte; also from a request's first byte to its last."""
-    handshake_seconds: int = 15
+    handshake_seconds: float = 15
     """For the TLS handshake inside a tunnel."""
     connections: int = 4096
     """Open at once in one worker."""

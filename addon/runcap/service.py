@@ -43,7 +43,13 @@ class Service:
         """Take the parts; `open_service` makes them."""
         self.draining = False
         """Set when the process is about to end: connections close after the answer that they wait for."""
-        self.destinations = Destinations(vendors, config.proxy.other_hosts)
+        self.limits = config.limits
+        self.destinations = Destinations(
+            vendors,
+            config.proxy.other_hosts,
+            allow_hosts=config.proxy.allow_hosts,
+            deny_hosts=config.proxy.deny_hosts,
+        )
         self.agent_tls = AgentTLS(LeafCache(Authority.load_or_create(config.home / "ca")))
         self._guard = guard
         self._desk = desk

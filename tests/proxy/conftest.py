@@ -13,7 +13,8 @@ from runcap.addon import Runcap
 from runcap.ca import Authority, LeafCache
 from runcap.decision import Deny
 from runcap.destinations import Destinations
-from runcap.layer import VendorCall
+from runcap.hooks import VendorCall
+from runcap.limits import DEFAULT_LIMITS, Limits
 from runcap.proxy.engine import Engine, bind
 from runcap.reply import Reply
 from runcap.tls import AgentTLS
@@ -26,8 +27,9 @@ HOST = "api.stripe.com"
 class EchoService:
     """Answers each call with what it read; remembers all it saw."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authority, limits: Limits) -> None:
         self.draining = False
+        self.limits = limits
         self.destinations = Destinations({VENDOR.host: VENDOR}, "tunnel")
         self.agent_tls = AgentTLS(LeafCache(authority))
         self.calls: list[VendorCall] = []
@@ -72,13 +74,19 @@ class Proxy:
 
 
 @pytest.fixture
-async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
+def limits() -> Limits:
+    """What connections may take; a test module may want less."""
+    return DEFAULT_LIMITS
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path, limits: Limits) -> AsyncIterator[Proxy]:
     """An engine on free ports."""
     authority = Authority.load_or_create(tmp_path / "ca")
     addon = Runcap()
-    service: Any = EchoService(authority)
+    service: Any = EchoService(authority, limits)
     addon.service = service
-    engine = Engine(addon)
+    engine = Engine(addon, limits)
     sockets = bind("127.0.0.1", 0), bind("127.0.0.1", 0)
     ports = sockets[0].getsockname()[1], sockets[1].getsockname()[1]
     await engine.listen(*sockets)

@@ -112,12 +112,14 @@ async def test_no_name_in_the_handshake_is_refused(proxy: Proxy) -> None:
 
 
 async def test_raw_bytes_in_a_vendors_tunnel_end_it(proxy: Proxy) -> None:
-    """What is not TLS does not get through, and reaches no layer that would relay it."""
+    """What is not TLS is no call, is told so, and reaches no layer that would relay it."""
     reader, writer, _ = await proxy.connect()
     writer.write(b"\x00\x01 raw bytes, no TLS\r\n\r\n")
 
+    status, body = await answer(reader)
+    assert (422, True) == (status, b"no TLS handshake" in body)
     assert b"" == await reader.read()
-    assert [] == proxy.service.calls
+    assert [None] == [call.message for call in proxy.service.calls]
     writer.close()
 
 

@@ -12,17 +12,28 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from mitmproxy import ctx, hooks, options
 from mitmproxy.addonmanager import Loader
-from mitmproxy.proxy.mode_servers import ProxyConnectionHandler, ServerInstance
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.mode_specs import ProxyMode
 
 from runcap.addon import Runcap
+from runcap.decision import Code, Deny
+from runcap.limits import DEFAULT_LIMITS, LINGER_SECONDS, Limits
+from runcap.proxy.crowd import Crowd
+from runcap.reply import encode, plain_refusal
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_OVERLOADED = encode(
+    plain_refusal(Deny(Code.OVERLOADED, "Too many connections are open; nothing was sent. Try again.")), last=True
+)
+_MAX_REFUSING = 64
+"""Connections beyond the limit that are told so at once; the others are closed without a word."""
 
 _PROXY_MODE = "regular@127.0.0.1:0"
 _GATEWAY_MODE = "reverse:http://runcap.invalid@127.0.0.1:0"
@@ -58,8 +69,12 @@ class _Hooks:
 class Engine:
     """The proxy of one worker, in the place of mitmproxy's master."""
 
-    def __init__(self, addon: Runcap) -> None:
+    def __init__(self, addon: Runcap, limits: Limits = DEFAULT_LIMITS) -> None:
         """Load the addon, which puts the safe options into force.
+
+        Args:
+            addon: decides on everything that comes in.
+            limits: how many connections may be open at once.
 
         Raises:
             mitmproxy.exceptions.OptionsError: if an option is unsafe.
@@ -73,13 +88,16 @@ class Engine:
         addon.load(Loader(self))
         addon.configure(set(self.options.keys()))
         self._servers: list[asyncio.Server] = []
+        self._limits = limits
+        self._refusing = 0
+        self.crowd = addon.crowd = Crowd(limits)
 
     async def listen(self, proxy: socket.socket, gateway: socket.socket | None) -> None:
         """Accept on sockets that are bound already."""
         for mode, sock in ((_PROXY_MODE, proxy), (_GATEWAY_MODE, gateway)):
             if sock is not None:
-                instance: ServerInstance[Any] = ServerInstance.make(mode, self)
-                server = await asyncio.start_server(instance.handle_stream, sock=sock, backlog=_BACKLOG)
+                serve = partial(self._serve, ProxyMode.parse(mode))
+                server = await asyncio.start_server(serve, sock=sock, backlog=_BACKLOG)
                 self._servers.append(server)
 
     def close(self) -> None:
@@ -97,6 +115,38 @@ class Engine:
             yield
         finally:
             del self.connections[connection_id]
+
+    async def _serve(self, mode: ProxyMode, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Handle one connection, as mitmproxy's own servers would, if there is room for it."""
+        # Its first layer is asked for at once: a client's time begins when it connects, not with its first byte.
+        handler = ProxyConnectionHandler(ctx.master, reader, writer, self.options, mode)
+        handler.timeout_watchdog.timeout = self._limits.idle_seconds
+        client = handler.client
+        loop = asyncio.get_running_loop()
+        address = client.peername[0] if client.peername else ""
+        if not self.crowd.enter(client.id, address, lambda: loop.create_task(handler.on_timeout())):
+            await self._refuse(reader, writer)
+            return
+        try:
+            with self.register_connection(client.id, handler):
+                await handler.handle_client()
+        finally:
+            self.crowd.leave(client.id)
+
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Say 503, and read what the client is sending, lest it is reset before it has read that."""
+        if self._refusing < _MAX_REFUSING:
+            self._refusing += 1
+            try:
+                writer.write(_OVERLOADED)
+                writer.write_eof()
+                async with asyncio.timeout(LINGER_SECONDS):
+                    await reader.read(65536)
+            except (OSError, TimeoutError):
+                logger.debug("a refused connection had gone already")
+            finally:
+                self._refusing -= 1
+        writer.close()
 
 
 def bind(host: str, port: int) -> socket.socket:

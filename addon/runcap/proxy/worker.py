@@ -16,6 +16,7 @@ import uvloop
 
 from runcap.addon import Runcap
 from runcap.decision import Refused
+from runcap.proxy.crowd import fitting
 from runcap.proxy.engine import Engine, bind
 from runcap.service import open_service
 
@@ -29,7 +30,7 @@ async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str,
     loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_file, loop, stop)
     addon = Runcap()
     addon.service = await open_service(config)
-    engine = Engine(addon)
+    engine = Engine(addon, fitting(addon.service.limits))
     await engine.listen(bind(*listen), bind(*gateway) if gateway else None)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
