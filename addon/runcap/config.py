@@ -49,6 +49,8 @@ class VendorConfig:
     """The only roots to trust there; None: the system's."""
     account_sid: str
     """Twilio's; empty for the others, and where none is configured."""
+    pricing_upstream: Address | None = None
+    """Where Twilio's Pricing API is dialled; None for the others, which have none."""
     pins: tuple[bytes, ...] = ()
     """SHA-256 of public keys; if there are any, one must be in the chain that the vendor shows."""
 
@@ -223,6 +225,7 @@ def _vendor(name: str, written: VendorSection, folder: Path) -> VendorConfig:
         upstream=values.upstream_address(f"vendors.{name}.upstream", written.upstream or f"https://{known.host}"),
         upstream_ca=folder / written.upstream_ca if written.upstream_ca else None,
         account_sid=values.account_sid(name, written.account_sid),
+        pricing_upstream=values.pricing_upstream(name, written.pricing_upstream),
         pins=values.pins(f"vendors.{name}.pins", written.pins),
     )
 

@@ -69,6 +69,7 @@ class VendorSection(_Section, frozen=True):
     upstream: str = ""
     upstream_ca: str = ""
     account_sid: str = ""
+    pricing_upstream: str = ""
     pins: tuple[str, ...] = ()
 
 

@@ -127,6 +127,16 @@ def host_patterns(option: str, texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(text.lower() for text in texts)
 
 
+def pricing_upstream(vendor: str, text: str) -> Address | None:
+    """Where Twilio's Pricing API is dialled; None for a vendor that has none."""
+    option = f"vendors.{vendor}.pricing_upstream"
+    if vendor != "twilio":
+        if text:
+            raise ConfigError(f"{option} does not belong there: only Twilio has one")
+        return None
+    return upstream_address(option, text or "https://pricing.twilio.com")
+
+
 def ledger_url(text: str) -> str:
     """A URL of Redis or Valkey, ``env:NAME`` of a variable that holds one, or empty."""
     if text.startswith("env:"):

@@ -15,12 +15,12 @@ from runcap.config import Config, load
 from runcap.decision import Code, Deny, Refused
 from runcap.destinations import Destinations
 from runcap.forwarder import Forwarder, Route
-from runcap.fx import Rates
 from runcap.guard import Guard
 from runcap.home import prepare
 from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
 from runcap.proxy.backstage import LEDGER_URL, Backstage
+from runcap.rates.inforce import exchange_rates, twilio_prices
 from runcap.reply import Reply, denied, plain_refusal
 from runcap.secretstore import SecretStore
 from runcap.tls import AgentTLS
@@ -155,15 +155,13 @@ async def open_service(config_path: str | None) -> Service:
             timeout_seconds=timeout,
             grace_seconds=config.ledger.grace_seconds,
         )
-        vendors = build(twilio_account_sid=config.vendors["twilio"].account_sid or None, rates=_rates(config))
+        vendors = build(
+            twilio_account_sid=config.vendors["twilio"].account_sid or None,
+            rates=exchange_rates(config),
+            twilio_prices=twilio_prices(config),
+        )
         return Service(config, guard, Desk(ledger, config.audit_path), vendors, stack.pop_all())
     raise AssertionError("unreachable")
-
-
-def _rates(config: Config) -> Rates:
-    file = config.fx.rates_file
-    rates = Rates.bundled() if file is None else Rates.from_file(file)
-    return replace(rates, margin_permille=config.fx.margin_permille)
 
 
 def _routes(config: Config) -> dict[str, Route]:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("runcap.cli.audit", "Read, verify and export the audit."),
     "ledger": ("runcap.cli.ledger", "Check or rebuild the ledger."),
     "secrets": ("runcap.cli.secrets", "Seal vendors' secrets, and see where each comes from."),
+    "rates": ("runcap.cli.rates", "Show, import and sync prices and exchange rates."),
     "ca": ("runcap.cli.ca", "Show and export the certificate authority."),
 }
 """Name → module, which has a command of that name, and one line of help."""
