@@ -254,7 +254,14 @@ def test_it_is_immutable() -> None:
         ),
         (
             "[proxy]\ngateway = '0.0.0.0:8081'",
-            "proxy.gateway is '0.0.0.0:8081', which other machines can reach: use 127.0.0.1, or allow_remote = true",
+            "proxy.gateway is '0.0.0.0:8081', which other machines can reach: use 127.0.0.1, "
+            'or let only runs use it, with proxy.auth = "vault_key"',
+        ),
+        ("[proxy]\nauth = 'basic'", "proxy.auth is wrong: Invalid enum value 'basic'."),
+        ("[secrets]\ncommand_timeout_seconds = 0", "secrets.command_timeout_seconds is 0: write a number from 1 to 300"),
+        (
+            "[secrets]\ncommand_env = ['A=B']",
+            "secrets.command_env has 'A=B': write names of environment variables, such as VAULT_TOKEN",
         ),
         ("[ledger]\nurl = 'env:NO_SUCH'", "ledger.url is env:NO_SUCH, but that environment variable is not set"),
         ("[ledger]\nnamespace = 'a}b'", "ledger.namespace is 'a}b': write up to 63 of a-z, 0-9, - and _"),
@@ -336,9 +343,36 @@ def test_a_ledger_password_is_not_repeated(write: Write) -> None:
     assert "canary" not in message
 
 
-def test_remote_addresses_can_be_allowed(write: Write) -> None:
-    """In a container the agents are on another interface."""
-    config = load(write("[proxy]\nallow_remote = true\nlisten = '0.0.0.0:8080'"))
+@pytest.mark.parametrize("master_key", ["Q0FOQVJZ", "sealed", "exec:cat key", "env:not a name"])
+def test_a_master_key_is_not_repeated(write: Write, master_key: str) -> None:
+    """Who puts the key itself there must not find it in a log."""
+    message = error_of(write(f"[secrets]\nmaster_key = '{master_key}'"))
+    assert 'secrets.master_key is none of "env:NAME", "file:PATH", "keyring" and ""' == message
+
+
+@pytest.mark.parametrize("command", ["", "'", "   "])
+def test_a_command_has_words(write: Write, command: str) -> None:
+    """Nothing, or quotes that are not closed, cannot be run."""
+    message = error_of(write(f'[vendors.stripe]\nsecret = "exec:{command}"'))
+    assert message.startswith('vendors.stripe.secret is none of "env:NAME", "file:PATH", "exec:COMMAND ARGUMENT"')
+
+
+def test_secrets_by_file_and_command(write: Write, tmp_path: Path) -> None:
+    """Paths are below the configuration's folder; a command is kept as it is written."""
+    config = load(
+        write(
+            "[secrets]\nmaster_key = 'file:master'\ncommand_env = ['VAULT_TOKEN']\n"
+            "[vendors.stripe]\nsecret = \"exec:vault kv get -field='the key' secret/stripe\""
+        )
+    )
+    assert f"file:{tmp_path / 'master'}" == config.secrets.master_key
+    assert ("VAULT_TOKEN",) == config.secrets.command_env
+    assert "exec:vault kv get -field='the key' secret/stripe" == config.vendors["stripe"].secret
+
+
+def test_remote_addresses_need_a_key(write: Write) -> None:
+    """In a container the agents are on another interface: only a run's own client may use the proxy there."""
+    config = load(write("[proxy]\nauth = 'vault_key'\nlisten = '0.0.0.0:8080'"))
     assert Listen("0.0.0.0", 8080) == config.proxy.listen  # noqa: S104 (what is being tested)
 
 

@@ -17,6 +17,7 @@ from runcap.configfile import (
     ConfigError,
     ConfigFile,
     LimitsSection,
+    SecretsSection,
     VendorSection,
     did_you_mean,
     read,
@@ -43,7 +44,7 @@ class VendorConfig:
     """``[vendors.NAME]``."""
 
     secret: str
-    """``env:NAME``, ``file:PATH`` (absolute, or below the configuration's folder) or ``sealed``."""
+    """``env:NAME``, ``file:PATH`` (absolute), ``exec:COMMAND ARGUMENT…`` or ``sealed``."""
     upstream: Address
     upstream_ca: Path | None
     """The only roots to trust there; None: the system's."""
@@ -61,6 +62,8 @@ class ProxyConfig:
 
     listen: Listen
     gateway: Listen | None
+    auth: Literal["none", "vault_key"]
+    """Whether a CONNECT needs a run's vault key in its Proxy-Authorization."""
     workers: int
     other_hosts: Literal["tunnel", "deny"]
     drain_seconds: int
@@ -75,6 +78,20 @@ class ProxyConfig:
     """Host patterns that are tunnelled although `other_hosts` is "deny"."""
     deny_hosts: tuple[str, ...]
     """Host patterns that are never tunnelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsConfig:
+    """``[secrets]``."""
+
+    master_key: str
+    """Empty (RUNCAP_MASTER_KEY, else a file below home), ``env:NAME``, ``file:PATH`` or ``keyring``."""
+    command_timeout_seconds: int
+    """How long a command of ``exec:`` may take."""
+    command_max_age_seconds: int
+    """How old its secret may get before it is run again; 0: until SIGHUP."""
+    command_env: tuple[str, ...]
+    """Variables that such commands need, and that nobody else whom runcap starts gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +131,7 @@ class Config:
     home: Path
     proxy: ProxyConfig
     limits: Limits
+    secrets: SecretsConfig
     ledger: LedgerConfig
     audit_path: Path
     vendors: Mapping[str, VendorConfig]
@@ -163,14 +181,15 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
     folder = source.parent if source else Path.cwd()
     override = os.environ.get("RUNCAP_HOME")
     home = Path(override).absolute() if override else folder / values.not_empty("home", written.home)
-    proxy, remote = written.proxy, written.proxy.allow_remote
+    proxy, authenticated = written.proxy, written.proxy.auth != "none"
     return Config(
         home=home,
         proxy=ProxyConfig(
-            listen=values.listen_address("proxy.listen", proxy.listen, allow_remote=remote),
-            gateway=values.listen_address("proxy.gateway", proxy.gateway, allow_remote=remote)
+            listen=values.listen_address("proxy.listen", proxy.listen, authenticated=authenticated),
+            gateway=values.listen_address("proxy.gateway", proxy.gateway, authenticated=authenticated)
             if proxy.gateway
             else None,
+            auth=proxy.auth,
             workers=values.within("proxy.workers", proxy.workers, 1, 64),
             other_hosts=proxy.other_hosts,
             drain_seconds=values.within("proxy.drain_seconds", proxy.drain_seconds, 0, 600),
@@ -183,6 +202,7 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
             deny_hosts=values.host_patterns("proxy.deny_hosts", proxy.deny_hosts),
         ),
         limits=_limits(written.limits),
+        secrets=_secrets(written.secrets, folder),
         ledger=LedgerConfig(
             url=values.ledger_url(written.ledger.url),
             namespace=values.namespace(written.ledger.namespace),
@@ -208,6 +228,19 @@ def _limits(written: LimitsSection) -> Limits:
         connections_per_address=values.within(
             "limits.connections_per_address", written.connections_per_address, 4, 100_000
         ),
+    )
+
+
+def _secrets(written: SecretsSection, folder: Path) -> SecretsConfig:
+    return SecretsConfig(
+        master_key=values.master_key_spec(written.master_key, folder),
+        command_timeout_seconds=values.within(
+            "secrets.command_timeout_seconds", written.command_timeout_seconds, 1, 300
+        ),
+        command_max_age_seconds=values.within(
+            "secrets.command_max_age_seconds", written.command_max_age_seconds, 0, 30 * 86400
+        ),
+        command_env=values.variables("secrets.command_env", written.command_env),
     )
 
 

@@ -7,6 +7,7 @@ import base64
 import ipaddress
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -14,7 +15,8 @@ from urllib.parse import urlsplit
 from runcap.configfile import ConfigError
 from runcap.money import micros_from_usd
 
-_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|sealed", re.ASCII)
+_SECRET = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:.+|exec:[ -~]+|sealed", re.ASCII)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _ACCOUNT_SID = re.compile(r"AC[0-9a-f]{32}", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _PERCENT = re.compile(r"([0-9]{1,2})(?:\.([0-9]))?", re.ASCII)
@@ -54,8 +56,8 @@ def cap_micros(option: str, amount: str | float | None) -> int | None:
         raise ConfigError(f"{option}: {error}") from error
 
 
-def listen_address(option: str, text: str, *, allow_remote: bool) -> Listen:
-    """``ADDRESS:PORT``, on loopback unless remote machines are explicitly allowed."""
+def listen_address(option: str, text: str, *, authenticated: bool) -> Listen:
+    """``ADDRESS:PORT``, on loopback unless whoever connects has to show a vault key."""
     host, _, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     if not bare or _PORT.fullmatch(port) is None or int(port) > 65535 or (":" in bare and bare == host):
@@ -64,9 +66,10 @@ def listen_address(option: str, text: str, *, allow_remote: bool) -> Listen:
         loopback = bare == "localhost" or ipaddress.ip_address(bare).is_loopback
     except ValueError:
         raise ConfigError(f"{option} is {text!r}: write the address as numbers, such as 127.0.0.1") from None
-    if not loopback and not allow_remote:
+    if not loopback and not authenticated:
         raise ConfigError(
-            f"{option} is {text!r}, which other machines can reach: use 127.0.0.1, or allow_remote = true"
+            f"{option} is {text!r}, which other machines can reach: use 127.0.0.1, "
+            'or let only runs use it, with proxy.auth = "vault_key"'
         )
     return Listen(bare, int(port))
 
@@ -86,13 +89,45 @@ def upstream_address(option: str, text: str) -> Address:
 
 
 def secret_spec(option: str, text: str, folder: Path) -> str:
-    """``env:NAME``, ``file:PATH`` (made absolute) or ``sealed``."""
-    if _SECRET.fullmatch(text) is None:
+    """``env:NAME``, ``file:PATH`` (made absolute), ``exec:COMMAND ARGUMENT…`` or ``sealed``."""
+    if _SECRET.fullmatch(text) is None or (text.startswith("exec:") and not _words(text.removeprefix("exec:"))):
         # What stands here may be the secret itself, so the message does not repeat it.
-        raise ConfigError(f'{option} is none of "env:NAME", "file:PATH" and "sealed": write where the secret is')
-    if text.startswith("file:"):
-        return f"file:{folder / Path(text.removeprefix('file:')).expanduser()}"
-    return text
+        raise ConfigError(
+            f'{option} is none of "env:NAME", "file:PATH", "exec:COMMAND ARGUMENT" and "sealed": '
+            "write where the secret is"
+        )
+    return _absolute(text, folder)
+
+
+def master_key_spec(text: str, folder: Path) -> str:
+    """Empty, ``env:NAME``, ``file:PATH`` (made absolute) or ``keyring``."""
+    kind = _SECRET.fullmatch(text) is not None and text.partition(":")[0]
+    if text not in ("", "keyring") and kind not in ("env", "file"):
+        # As above: it may be the key itself.
+        raise ConfigError('secrets.master_key is none of "env:NAME", "file:PATH", "keyring" and ""')
+    return _absolute(text, folder)
+
+
+def variables(option: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of environment variables."""
+    for name in names:
+        if _VARIABLE.fullmatch(name) is None:
+            raise ConfigError(f"{option} has {name!r}: write names of environment variables, such as VAULT_TOKEN")
+    return names
+
+
+def _words(command: str) -> list[str]:
+    """A command and its arguments, or none if its quotes are not closed."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
+def _absolute(spec: str, folder: Path) -> str:
+    if spec.startswith("file:"):
+        return f"file:{folder / Path(spec.removeprefix('file:')).expanduser()}"
+    return spec
 
 
 def account_sid(vendor: str, text: str) -> str:
