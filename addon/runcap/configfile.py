@@ -29,7 +29,7 @@ class ProxySection(_Section, frozen=True):
     gateway: str = "127.0.0.1:8081"
     workers: int = 1
     other_hosts: Literal["tunnel", "deny"] = "tunnel"
-    allow_remote: bool = False
+    auth: Literal["none", "vault_key"] = "none"
     drain_seconds: int = 30
     vendor_timeout_seconds: int = 80
     vendor_connect_seconds: int = 10
@@ -46,6 +46,15 @@ class LimitsSection(_Section, frozen=True):
     handshake_seconds: int = 15
     connections: int = DEFAULT_LIMITS.connections
     connections_per_address: int = DEFAULT_LIMITS.connections_per_address
+
+
+class SecretsSection(_Section, frozen=True):
+    """``[secrets]``."""
+
+    master_key: str = ""
+    command_timeout_seconds: int = 10
+    command_max_age_seconds: int = 3600
+    command_env: tuple[str, ...] = ()
 
 
 class LedgerSection(_Section, frozen=True):
@@ -97,6 +106,7 @@ class ConfigFile(_Section, frozen=True):
     home: str = ".runcap"
     proxy: ProxySection = ProxySection()
     limits: LimitsSection = LimitsSection()
+    secrets: SecretsSection = SecretsSection()
     ledger: LedgerSection = LedgerSection()
     audit: AuditSection = AuditSection()
     vendors: dict[str, VendorSection] = msgspec.field(default_factory=dict)
@@ -108,6 +118,7 @@ _SECTIONS: dict[str, type[_Section]] = {
     "": ConfigFile,
     "proxy": ProxySection,
     "limits": LimitsSection,
+    "secrets": SecretsSection,
     "ledger": LedgerSection,
     "audit": AuditSection,
     "vendors": VendorSection,
