@@ -102,7 +102,9 @@ class FakeLedger:
         self.ended.append(end)
         return Ended(0 if end.ending is Ending.RELEASED else end.micros or 5_000_000, 7_000_000)
 
-    async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> tuple[str, str] | None:
+    async def record(
+        self, row: dict[str, Any], deny: Deny, digest: str | None, *, strangers: bool = True
+    ) -> tuple[str, str] | None:
         self.recorded.append((row, deny))
         return ("run-1", "label") if digest else None
 

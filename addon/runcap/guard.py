@@ -19,6 +19,7 @@ from runcap.forwarder import NoAnswer, NotSent
 from runcap.ledger.model import Ask, End, Ended, Held
 from runcap.lookups import Asking, Lookups, Sender
 from runcap.money import MAX_CALL_MICROS, usd_from_micros
+from runcap.refusals import Refusals
 from runcap.reply import Reply, credentials, denied, forwarded
 from runcap.runs import key_digest, parse_vault_key
 from runcap.vendors.base import (
@@ -35,8 +36,10 @@ from runcap.wire import Malformed, Message
 
 logger = logging.getLogger(__name__)
 
-_UNRECORDED = frozenset({Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE})
-"""The ledger's refusals that leave no audit row: it could not write one."""
+_UNRECORDED = frozenset(
+    {Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE, Code.KEY_UNKNOWN}
+)
+"""The ledger's refusals that leave no audit row: it could not write one, or the number of such rows is bounded."""
 
 _FINISH_WAIT_SECONDS = 2.0
 """How long an answer waits for its ending to be in the ledger; the ending itself goes on trying after that."""
@@ -56,7 +59,9 @@ class LedgerPort(Protocol):
     async def finish(self, end: End) -> Ended:
         """End a reservation."""
 
-    async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> Any:
+    async def record(
+        self, row: dict[str, Any], deny: Deny, digest: str | None, *, strangers: bool = True
+    ) -> tuple[str, str] | None:
         """Write the audit row of a call that was refused before the ledger was asked."""
 
 
@@ -113,6 +118,7 @@ class Guard:
         self._secret_of = secret_of
         self._deadline_ms = round((timeout_seconds + grace_seconds) * 1000)
         self._lookups = Lookups(forwarder, timeout_seconds=timeout_seconds)
+        self._refusals = Refusals(ledger)
         self._calls: set[asyncio.Task[Any]] = set()
         self._endings: set[asyncio.Task[Any]] = set()
 
@@ -142,7 +148,7 @@ class Guard:
 
     async def record_denial(self, row: dict[str, Any], deny: Deny) -> None:
         """Audit a refusal that concerns no vendor's call, such as a CONNECT to elsewhere."""
-        await self._ledger.record(row, deny, None)
+        await self._refusals.write(row, deny, None)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Wait until the calls under way have ended and all their endings are in the ledger."""
@@ -150,6 +156,7 @@ class Guard:
         own = {asyncio.current_task()}
         while (tasks := (self._calls | self._endings) - own) and time.monotonic() < deadline:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
+        await self._refusals.flush()
 
     async def _handle(self, call: _Call, message: Message, *, gateway: bool) -> Reply:
         vendor = call.vendor
@@ -306,7 +313,7 @@ class Guard:
         if not call.recorded:
             call.row |= {"status": deny.status, **call.times()}
             try:
-                known = await self._ledger.record(call.row, deny, call.digest)
+                known = await self._refusals.write(call.row, deny, call.digest)
             except Refused as unavailable:
                 logger.warning("a refused call (%s) could not be audited: %s", deny.code, unavailable)
             else:

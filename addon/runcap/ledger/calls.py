@@ -123,13 +123,16 @@ class Calls:
             logger.error("%s reservations past their deadline cannot be read: see `runcap ledger check`", unreadable)
         return int(ended)
 
-    async def record(self, row: dict[str, Any], deny: Deny, digest: str | None) -> tuple[str, str] | None:
+    async def record(
+        self, row: dict[str, Any], deny: Deny, digest: str | None, *, strangers: bool = True
+    ) -> tuple[str, str] | None:
         """Write the audit row of a call that was refused before the ledger was asked.
 
         Args:
             row: the audit fields that are known.
             deny: the refusal.
             digest: SHA-256 of the vault key, hex, if the call had one.
+            strangers: also if no run has that key.
 
         Returns:
             run_id and label, or None if no run has that key.
@@ -137,7 +140,7 @@ class Calls:
         Raises:
             Refused: ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``: there is no row then.
         """
-        args = (digest or "", deny.decision, str(deny.code), _json(row))
+        args = (digest or "", deny.decision, str(deny.code), _json(row), "1" if strangers else "0")
         _, run_id, label = await self._client.run("record", args)
         return (run_id, label) if run_id else None
 

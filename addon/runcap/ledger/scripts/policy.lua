@@ -129,13 +129,17 @@ local function spent_of(run)
   return text_of(number_of(raw[1], 'total:held') + number_of(raw[2], 'total:spent'))
 end
 
--- Writes the denial's audit row and returns the reply:
+-- Writes the denial's audit row, if it is a run's, and returns the reply:
 -- {'DENY', code, run_id, label, detail, allowed, requested, cap: level, selector, window, micros, counted, resets_at}
 local function deny(denial, row, now)
   local run, cap = denial.run, denial.cap
   local run_id, label = run and run.run_id or '', run and run.label or ''
-  audit_call({ at_ms = now, run_id = run_id, label = label, decision = BLOCKED[denial.code] and 'blocked' or 'refused',
-    code = denial.code, outcome = '', settled = '', spent = spent_of(run), cap = cap, row = row, ending = '' })
+  -- An unknown key is nobody's: the proxy bounds the number of such rows, and has those written that it lets through.
+  if run then
+    audit_call({ at_ms = now, run_id = run_id, label = label,
+      decision = BLOCKED[denial.code] and 'blocked' or 'refused', code = denial.code, outcome = '', settled = '',
+      spent = spent_of(run), cap = cap, row = row, ending = '' })
+  end
   local reply = { 'DENY', denial.code, run_id, label, denial.detail or '', denial.allowed or '',
     denial.requested and text_of(denial.requested) or '' }
   if cap then
