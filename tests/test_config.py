@@ -258,7 +258,10 @@ def test_it_is_immutable() -> None:
             'or let only runs use it, with proxy.auth = "vault_key"',
         ),
         ("[proxy]\nauth = 'basic'", "proxy.auth is wrong: Invalid enum value 'basic'."),
-        ("[secrets]\ncommand_timeout_seconds = 0", "secrets.command_timeout_seconds is 0: write a number from 1 to 300"),
+        (
+            "[secrets]\ncommand_timeout_seconds = 0",
+            "secrets.command_timeout_seconds is 0: write a number from 1 to 300",
+        ),
         (
             "[secrets]\ncommand_env = ['A=B']",
             "secrets.command_env has 'A=B': write names of environment variables, such as VAULT_TOKEN",
@@ -333,7 +336,11 @@ def test_an_upstream_is_only_an_address(write: Write, upstream: str) -> None:
 def test_a_secret_in_the_file_is_not_repeated(write: Write) -> None:
     """Whoever pasted the secret itself learns where it belongs, and the log does not learn the secret."""
     message = error_of(write("[vendors.stripe]\nsecret = 'sk_live_canary'"))
-    assert 'vendors.stripe.secret is none of "env:NAME", "file:PATH" and "sealed": write where the secret is' == message
+    expected = (
+        'vendors.stripe.secret is none of "env:NAME", "file:PATH", "exec:COMMAND ARGUMENT" and "sealed": '
+        "write where the secret is"
+    )
+    assert expected == message
 
 
 def test_a_ledger_password_is_not_repeated(write: Write) -> None:
@@ -357,15 +364,14 @@ def test_a_command_has_words(write: Write, command: str) -> None:
     assert message.startswith('vendors.stripe.secret is none of "env:NAME", "file:PATH", "exec:COMMAND ARGUMENT"')
 
 
-def test_secrets_by_file_and_command(write: Write, tmp_path: Path) -> None:
+def test_secrets_by_file_and_command(write: Write) -> None:
     """Paths are below the configuration's folder; a command is kept as it is written."""
-    config = load(
-        write(
-            "[secrets]\nmaster_key = 'file:master'\ncommand_env = ['VAULT_TOKEN']\n"
-            "[vendors.stripe]\nsecret = \"exec:vault kv get -field='the key' secret/stripe\""
-        )
+    path = write(
+        "[secrets]\nmaster_key = 'file:master'\ncommand_env = ['VAULT_TOKEN']\n"
+        "[vendors.stripe]\nsecret = \"exec:vault kv get -field='the key' secret/stripe\""
     )
-    assert f"file:{tmp_path / 'master'}" == config.secrets.master_key
+    config = load(path)
+    assert f"file:{path.parent / 'master'}" == config.secrets.master_key
     assert ("VAULT_TOKEN",) == config.secrets.command_env
     assert "exec:vault kv get -field='the key' secret/stripe" == config.vendors["stripe"].secret
 
