@@ -186,14 +186,7 @@ class Guard:
             while True:
                 lookup = steps.send(await self._lookups.look_up(call.asking, lookup))
         except StopIteration as done:
-            quote: Quote = done.value
-        if not 0 <= quote.micros <= MAX_CALL_MICROS:
-            raise refuse(
-                Code.UNPRICED,
-                f"The call costs {usd_from_micros(quote.micros)} USD; a single call may cost "
-                f"{usd_from_micros(MAX_CALL_MICROS)} at the most.",
-                requested_micros=quote.micros,
-            )
+            quote = check_quote(done.value)
         call.row |= {
             "cost_micros": quote.micros,
             "amount_minor": quote.amount_minor,
@@ -336,6 +329,22 @@ class Guard:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task
+
+
+def check_quote(quote: Quote) -> Quote:
+    """The quote, if a single call may cost that.
+
+    Raises:
+        Refused: ``unpriced``.
+    """
+    if not 0 <= quote.micros <= MAX_CALL_MICROS:
+        raise refuse(
+            Code.UNPRICED,
+            f"The call costs {usd_from_micros(quote.micros)} USD; a single call may cost "
+            f"{usd_from_micros(MAX_CALL_MICROS)} at the most.",
+            requested_micros=quote.micros,
+        )
+    return quote
 
 
 def _vault_key_digest(vendor: Vendor, request: Request) -> str:

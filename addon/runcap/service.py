@@ -14,17 +14,15 @@ from runcap.canary import answer_canary, is_canary
 from runcap.config import Config, load
 from runcap.decision import Code, Deny, Refused
 from runcap.destinations import Destinations
-from runcap.forwarder import Forwarder, Route
 from runcap.guard import Guard
 from runcap.home import prepare
 from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
+from runcap.parts import make_forwarder, make_vendors
 from runcap.proxy.backstage import LEDGER_URL, Backstage
-from runcap.rates.inforce import exchange_rates, twilio_prices
 from runcap.reply import Reply, denied, plain_refusal
 from runcap.secretstore import SecretStore
 from runcap.tls import AgentTLS
-from runcap.vendors import HOSTS, build
 from runcap.vendors.base import Vendor
 from runcap.wire import Message
 
@@ -138,34 +136,15 @@ async def open_service(config_path: str | None) -> Service:
             url = (await stack.enter_async_context(Backstage(config))).ledger_url
         ledger = Ledger.connect(url, namespace=config.ledger.namespace)
         stack.push_async_callback(ledger.close)
-        timeout = config.proxy.vendor_timeout_seconds
-        forwarder = await stack.enter_async_context(
-            Forwarder(
-                _routes(config),
-                timeout_seconds=timeout,
-                connect_seconds=config.proxy.vendor_connect_seconds,
-                first_byte_seconds=config.proxy.vendor_first_byte_seconds,
-            )
-        )
+        forwarder = await stack.enter_async_context(make_forwarder(config))
         store = SecretStore(config)
         guard = Guard(
             ledger=ledger,
             forwarder=forwarder,
             secret_of=lambda name: secret.reveal() if (secret := store.get_or_none(name)) is not None else None,
-            timeout_seconds=timeout,
+            timeout_seconds=config.proxy.vendor_timeout_seconds,
             grace_seconds=config.ledger.grace_seconds,
         )
-        vendors = build(
-            twilio_account_sid=config.vendors["twilio"].account_sid or None,
-            rates=exchange_rates(config),
-            twilio_prices=twilio_prices(config),
-        )
+        vendors = make_vendors(config)
         return Service(config, guard, Desk(ledger, config.audit_path), vendors, stack.pop_all())
     raise AssertionError("unreachable")
-
-
-def _routes(config: Config) -> dict[str, Route]:
-    return {
-        name: Route(HOSTS[name], vendor.upstream.host, vendor.upstream.port, vendor.upstream_ca, vendor.pins)
-        for name, vendor in config.vendors.items()
-    }

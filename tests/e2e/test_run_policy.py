@@ -142,6 +142,22 @@ def test_lookups_are_in_the_audit(up: RuncapUp, fakes: FakeVendors) -> None:
     assert (f"/v1/payment_intents/{intent}", 200, True) == (lookup["path"], lookup["status"], lookup["ms"] >= 0)
 
 
+def test_the_price_of_a_refund_is_explained(up: RuncapUp, fakes: FakeVendors) -> None:
+    """`runcap price --lookup` asks with the real secret, and sends nothing but that."""
+    run = up.issue("explained", daily_usd="100")
+    with Caller(up, run) as caller:
+        intent = caller.charge(300).json["id"]
+    mark = fakes.journal.mark()
+    call = ("--vendor", "stripe", "--path", "/v1/refunds", "--data", f"payment_intent={intent}")
+    told = up.cli_json("price", *call, "--lookup")
+    assert ("3.00", None) == (told["quote_usd"], told["would_look_up"])
+    assert [(f"/v1/payment_intents/{intent}", 200)] == [(row["path"], row["status"]) for row in told["lookups"]]
+    assert [("GET", f"/v1/payment_intents/{intent}")] == [
+        (entry.method, entry.path) for entry in fakes.journal.entries(mark)
+    ]
+    assert 3_000_000 == up.spent_micros(run)
+
+
 def test_the_policy_is_shown(up: RuncapUp) -> None:
     """`keys show` prints all rules of a run in one document."""
     run = up.issue("shown", daily_usd="1", max_call_usd="0.5", country=["US", "de"], dedupe="10m")

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("runcap.cli.runs", "Show what each run has spent."),
     "top": ("runcap.cli.top", "Watch the spending live."),
     "report": ("runcap.cli.report", "Sum up spending per run, fleet, vendor or day."),
+    "price": ("runcap.cli.price", "Explain what a call would cost, and what would be forwarded."),
     "audit": ("runcap.cli.audit", "Read, verify and export the audit."),
     "ledger": ("runcap.cli.ledger", "Check or rebuild the ledger."),
     "secrets": ("runcap.cli.secrets", "Seal vendors' secrets, and see where each comes from."),
