@@ -61,10 +61,17 @@ def own_path(message: Message) -> str | None:
 class Desk:
     """Answers an agent's questions about its own run."""
 
-    def __init__(self, ledger: BudgetPort, audit: Path) -> None:
-        """Take the ledger, and the audit's file, which may be on another machine and so not be there."""
+    def __init__(self, ledger: BudgetPort, audit: Path, *, has_secret: Callable[[str], bool]) -> None:
+        """Wire the parts together.
+
+        Args:
+            ledger: knows the run.
+            audit: its file; it may be on another machine, and so not be there.
+            has_secret: whether there is a real secret for a vendor; the canary tells (`runcap.canary`).
+        """
         self._ledger = ledger
         self._audit = audit
+        self.has_secret = has_secret
         self._answers: dict[str, Callable[[Run, int], Awaitable[dict[str, Any]]]] = {
             BUDGET_PATH: self._budget,
             LAST_REFUSAL_PATH: self._last_refusal,
@@ -111,7 +118,8 @@ class Desk:
             "run_id": run.run_id,
             "label": run.label,
             "vendors": list(run.vendors),
-            "expires_at": None if run.expires_at_ms is None else _utc(run.expires_at_ms),
+            "expires_at": None if run.expires_at_ms is None else utc(run.expires_at_ms),
+            "now": utc(now_ms),
             "frozen": freezes,
             "remaining_usd": {vendor: _usd(_tightest(allowances, vendor)) for vendor in run.vendors},
             "levels": [_fields(allowance, now_ms) for allowance in allowances],
@@ -178,7 +186,8 @@ def _resets_at(window: Window, now_ms: int) -> str | None:
     return None
 
 
-def _utc(ms: int) -> str:
+def utc(ms: int) -> str:
+    """Milliseconds since 1970 as UTC in ISO 8601, whole seconds with ``Z``."""
     return _iso(dt.datetime.fromtimestamp(ms // 1000, dt.UTC))
 
 

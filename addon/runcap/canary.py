@@ -4,11 +4,10 @@
 forwarded; `runcap doctor` lets each SDK ask for it.
 """
 
-import datetime as dt
 import json
 
 from runcap.admission import admit
-from runcap.budget import Desk
+from runcap.budget import Desk, utc
 from runcap.decision import Code, refuse
 from runcap.reply import Reply
 from runcap.vendors.base import Vendor
@@ -23,7 +22,7 @@ def is_canary(message: Message) -> bool:
 
 
 async def answer_canary(desk: Desk, vendor: Vendor, message: Message, *, gateway: bool) -> Reply:
-    """Say whose key it is and what the time is.
+    """Say whose key it is, whether there is a secret to put in its place, and what the time is.
 
     Raises:
         Refused: as any call would be, for how it is written or for its key.
@@ -45,7 +44,8 @@ async def answer_canary(desk: Desk, vendor: Vendor, message: Message, *, gateway
         "entrance": "gateway" if gateway else "tunnel",
         "run_id": run.run_id,
         "label": run.label,
-        "now": dt.datetime.fromtimestamp(now_ms // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "secret": desk.has_secret(vendor.name),
+        "now": utc(now_ms),
     }
     headers = (("content-type", "application/json"), ("cache-control", "no-store"), ("Runcap-Run", run.run_id))
     return Reply(200, headers, json.dumps(body).encode())

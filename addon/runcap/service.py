@@ -146,5 +146,6 @@ async def open_service(config_path: str | None) -> Service:
             grace_seconds=config.ledger.grace_seconds,
         )
         vendors = make_vendors(config)
-        return Service(config, guard, Desk(ledger, config.audit_path), vendors, stack.pop_all())
+        desk = Desk(ledger, config.audit_path, has_secret=lambda name: store.peek(name) is not None)
+        return Service(config, guard, desk, vendors, stack.pop_all())
     raise AssertionError("unreachable")

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,22 @@ from typing import Any
 import pytest
 
 from runcap.home import locked
-from tests.e2e.conftest import fakes, session_fakes, up
+from tests.e2e.conftest import fakes, session_fakes
 from tests.e2e.harness import RuncapUp
+from tests.fakes import FakeVendors
 
-__all__ = ["fakes", "session_fakes", "up"]
+__all__ = ["fakes", "session_fakes"]
 
 SCRIPTS = Path(__file__).parent / "scripts"
 PACKAGES = Path(__file__).parent / "package.json"
 _INSTALL_SECONDS = 100
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory, session_fakes: FakeVendors) -> Iterator[RuncapUp]:
+    """One `runcap up` for all clients: they are told apart by their runs."""
+    with RuncapUp(tmp_path_factory.mktemp("clients"), session_fakes, workers=1) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

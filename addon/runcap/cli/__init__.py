@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("runcap.cli.up", "Run the proxy."),
     "exec": ("runcap.cli.exec", "Run a command under a cap of its own."),
     "env": ("runcap.cli.env", "Print what an agent's environment needs."),
+    "doctor": ("runcap.cli.doctor", "See what works for an agent, and what mends the rest."),
     "keys": ("runcap.cli.keys", "Issue, list, show and revoke runs' vault keys."),
     "caps": ("runcap.cli.caps", "Set, list and remove caps of fleets and vendors."),
     "freeze": ("runcap.cli.freeze", "Let nothing of a run, fleet or vendor through."),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,10 +12,10 @@ from runcap.agentenv import Place, Spot, agent_variables
 from runcap.ca import Authority
 from runcap.config import Config, Listen
 from runcap.home import prepare
-from runcap.javastore import write_java_store
+from runcap.javastore import STORE, write_java_store
 from runcap.secretstore import SecretStore
 from runcap.shims import NODE_PRELOAD, PYTHON_FOLDER
-from runcap.trust import write_bundle
+from runcap.trust import BUNDLE, write_bundle
 
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what such an address means to a client on this machine)
 
@@ -57,12 +58,17 @@ def agent_spot(config: Config, proxy: str | None) -> Spot:
 def local_place(config: Config) -> Place:
     """Where the files are that an agent on this machine needs; they are made if they are not there."""
     prepare(config.home)
-    authority = Authority.load_or_create(config.home / "ca")
-    bundle = write_bundle(authority)
+    write_java_store(write_bundle(Authority.load_or_create(config.home / "ca")))
+    return place_below(config.home)
+
+
+def place_below(home: Path) -> Place:
+    """The same without making anything."""
+    folder = home / "ca"
     return Place(
-        root=str(authority.folder / "ca.pem"),
-        bundle=str(bundle),
-        java_store=str(write_java_store(bundle)),
+        root=str(folder / "ca.pem"),
+        bundle=str(folder / BUNDLE),
+        java_store=str(folder / STORE),
         python_folder=str(PYTHON_FOLDER),
         node_preload=str(NODE_PRELOAD),
     )
