@@ -5,14 +5,21 @@ and body parameters are merged and the last duplicate wins, as in Stripe's own A
 """
 
 import base64
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
 from tests.fakes.idempotency import IdempotencyStore
 from tests.fakes.model import Answer, Seen
-from tests.fakes.stripe_objects import Book, Problem, values
+from tests.fakes.stripe_billing import Billing
+from tests.fakes.stripe_links import Links
+from tests.fakes.stripe_money import Money
+from tests.fakes.stripe_objects import Book
+from tests.fakes.stripe_prices import Prices
+from tests.fakes.stripe_recurring import Recurring
+from tests.fakes.stripe_shelf import Problem, Result, values
 
 
 class FakeStripe:
@@ -25,7 +32,7 @@ class FakeStripe:
     def __init__(self, secret: str) -> None:
         self._secret = secret
         self._idempotency = IdempotencyStore()
-        self._book = Book()
+        self._account = Account()
 
     def admit(self, seen: Seen) -> Answer | None:
         """Check the secret, then the idempotency key."""
@@ -40,7 +47,7 @@ class FakeStripe:
         """Run the operation; whatever it refuses moves nothing."""
         params = read_params(seen)
         try:
-            body, moved, unit = _route(self._book, seen, params)
+            body, moved, unit = self._account.run(seen, params)
         except Problem as problem:
             return _error(problem, seen)
         return Answer(200, body, _headers(seen), moved=moved, unit=unit, params=params)
@@ -78,46 +85,75 @@ class FakeStripe:
                 )  # fmt: skip
 
 
-_OPERATIONS: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
-    (method, re.compile(pattern), operation)
-    for method, pattern, operation in (
-        ("POST", r"/v1/payment_intents", "create_intent"),
-        ("GET", r"/v1/payment_intents/(pi_\w+)", "get_intent"),
-        ("POST", r"/v1/payment_intents/(pi_\w+)", "update_intent"),
-        ("POST", r"/v1/payment_intents/(pi_\w+)/confirm", "confirm_intent"),
-        ("POST", r"/v1/payment_intents/(pi_\w+)/capture", "capture_intent"),
-        ("POST", r"/v1/payment_intents/(pi_\w+)/cancel", "cancel_intent"),
-        ("POST", r"/v1/payment_intents/(pi_\w+)/increment_authorization", "increment_intent"),
-        ("POST", r"/v1/charges", "create_charge"),
-        ("GET", r"/v1/charges/(ch_\w+)", "get_charge"),
-        ("POST", r"/v1/charges/(ch_\w+)/capture", "capture_charge"),
-        ("POST", r"/v1/refunds", "create_refund"),
-        ("POST", r"/v1/transfers", "create_transfer"),
-        ("POST", r"/v1/payouts", "create_payout"),
-        ("POST", r"/v1/customers", "create_customer"),
-        ("GET", r"/v1/customers", "list_customers"),
-        ("GET", r"/v1/customers/(cus_\w+)", "get_customer"),
-        ("GET", r"/v1/balance", "get_balance"),
-    )
+_BOOK_OPERATIONS = (
+    ("POST", r"/v1/payment_intents", "create_intent"),
+    ("GET", r"/v1/payment_intents/(pi_\w+)", "get_intent"),
+    ("POST", r"/v1/payment_intents/(pi_\w+)", "update_intent"),
+    ("POST", r"/v1/payment_intents/(pi_\w+)/confirm", "confirm_intent"),
+    ("POST", r"/v1/payment_intents/(pi_\w+)/capture", "capture_intent"),
+    ("POST", r"/v1/payment_intents/(pi_\w+)/cancel", "cancel_intent"),
+    ("POST", r"/v1/payment_intents/(pi_\w+)/increment_authorization", "increment_intent"),
+    ("POST", r"/v1/charges", "create_charge"),
+    ("GET", r"/v1/charges/(ch_\w+)", "get_charge"),
+    ("POST", r"/v1/charges/(ch_\w+)/capture", "capture_charge"),
+    ("POST", r"/v1/refunds", "create_refund"),
+    ("POST", r"/v1/transfers", "create_transfer"),
+    ("POST", r"/v1/payouts", "create_payout"),
+    ("POST", r"/v1/customers", "create_customer"),
+    ("GET", r"/v1/customers", "list_customers"),
+    ("GET", r"/v1/customers/(cus_\w+)", "get_customer"),
+    ("GET", r"/v1/balance", "get_balance"),
 )
 
 
-def _route(book: Book, seen: Seen, params: dict[str, Any]) -> tuple[dict[str, Any], int, str]:
-    for method, pattern, operation in _OPERATIONS:
-        found = pattern.fullmatch(seen.path)
-        if method == seen.method and found is not None:
-            handler = getattr(book, operation)
-            result: tuple[dict[str, Any], int, str] = handler(*found.groups(), params)
-            return result
-    raise Problem(404, f"Unrecognized request URL ({seen.method}: {seen.path}).")
+class Account:
+    """All that one account has, and what its API does."""
+
+    def __init__(self) -> None:
+        book = Book()
+        prices = Prices(book)
+        billing = Billing(book, prices)
+        recurring = Recurring(book, prices, billing)
+        links = Links(book, prices, billing, recurring)
+        routes: list[tuple[str, str, Callable[..., Result]]] = [
+            (method, path, getattr(book, name)) for method, path, name in _BOOK_OPERATIONS
+        ]
+        for part in (prices, Money(book), billing, recurring, links):
+            routes += part.routes()
+        self._routes = [(method, re.compile(path), handler) for method, path, handler in routes]
+
+    def run(self, seen: Seen, params: dict[str, Any]) -> Result:
+        """Run an operation: its JSON, how much it moved, and in which currency.
+
+        Raises:
+            Problem: it is not to be done, or there is no such operation.
+        """
+        for method, path, handler in self._routes:
+            found = path.fullmatch(seen.path)
+            if method == seen.method and found is not None:
+                try:
+                    return handler(*found.groups(), params)
+                except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+                    raise Problem(400, f"Invalid or missing parameter: {error}", code="parameter_invalid") from error
+        raise Problem(404, f"Unrecognized request URL ({seen.method}: {seen.path}).")
 
 
 def read_params(seen: Seen) -> dict[str, Any]:
-    """Merge query and form body, the last duplicate wins, brackets nest."""
+    """Merge query and form body, the last duplicate wins, brackets nest. v2 takes JSON."""
+    if seen.path.startswith("/v2/") and seen.method == "POST":
+        return _read_json(seen.body)
     pairs = parse_qsl(seen.query, keep_blank_values=True)
     if seen.header("content-type") is not None or seen.body:
         pairs += parse_qsl(seen.body.decode("utf-8", "replace"), keep_blank_values=True)
     return _nested(pairs)
+
+
+def _read_json(body: bytes) -> dict[str, Any]:
+    try:
+        decoded = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def _nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -163,4 +199,4 @@ def _error(problem: Problem, seen: Seen) -> Answer:
     return Answer(problem.status, {"error": error}, _headers(seen), params=read_params(seen))
 
 
-__all__ = ["FakeStripe", "read_params", "values"]
+__all__ = ["Account", "FakeStripe", "read_params", "values"]
