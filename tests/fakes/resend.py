@@ -6,14 +6,18 @@ counted in recipients: every To, Cc and Bcc is one email.
 
 import hashlib
 import json
+import re
 import uuid
 from typing import Any
+from urllib.parse import parse_qs
 
 from tests.fakes.idempotency import IdempotencyStore
 from tests.fakes.model import Answer, Seen
 
 _MAX_TO = 50
 _MAX_BATCH = 100
+SEGMENTS = {"segment-small": 3, "segment-paged": 250}
+"""The account's segments, with how many contacts each has."""
 
 
 class FakeResend:
@@ -27,6 +31,7 @@ class FakeResend:
         self._secret = secret
         self._idempotency = IdempotencyStore()
         self._sent: dict[str, dict[str, Any]] = {}
+        self._broadcasts: dict[str, dict[str, Any]] = {}
 
     def admit(self, seen: Seen) -> Answer | None:
         """Check the secret, then the idempotency key, which only sending knows."""
@@ -40,25 +45,17 @@ class FakeResend:
 
     def execute(self, seen: Seen) -> Answer:
         """Run the operation."""
-        if seen.method == "GET" and seen.path.startswith("/emails/"):
-            email = self._sent.get(seen.path.removeprefix("/emails/"))
-            return _error(404, "not_found", "Email not found") if email is None else Answer(200, email)
-        if seen.method != "POST" or seen.path not in ("/emails", "/emails/batch"):
+        if seen.method == "GET":
+            return self._read(seen)
+        if seen.method != "POST" or not re.fullmatch(r"/emails(?:/batch)?|/broadcasts(?:/[\w-]+/send)?", seen.path):
             return _error(404, "not_found", "The requested endpoint does not exist.")
         try:
             model = json.loads(seen.body)
         except ValueError:
             return _error(422, "validation_error", "The body is not JSON.")
-        batch = seen.path == "/emails/batch"
-        emails = model if batch else [model]
-        if not isinstance(emails, list) or not 1 <= len(emails) <= _MAX_BATCH:
-            return _error(422, "validation_error", "A batch holds 1 to 100 emails.")
-        counts = [_recipients(email) for email in emails]
-        if not all(counts):
-            return _error(422, "validation_error", "Missing or invalid `from`, `to` or `subject` field.")
-        made = [self._send(email) for email in emails]
-        body = {"data": made} if batch else made[0]
-        return Answer(200, body, moved=sum(counts), unit="email", params={"emails": emails})
+        if seen.path.startswith("/broadcasts"):
+            return self._broadcast(seen.path.removesuffix("/send").rpartition("/")[2], model)
+        return self._emails(model, seen)
 
     def keep(self, seen: Seen, answer: Answer) -> None:
         """Keep an answer that was executed."""
@@ -81,6 +78,63 @@ class FakeResend:
             case stored:
                 return stored
 
+    def _emails(self, model: Any, seen: Seen) -> Answer:
+        """Send one email, or a batch of them."""
+        batch = seen.path == "/emails/batch"
+        emails = model if batch else [model]
+        if not isinstance(emails, list) or not 1 <= len(emails) <= _MAX_BATCH:
+            return _error(422, "validation_error", "A batch holds 1 to 100 emails.")
+        counts = [_recipients(email) for email in emails]
+        if batch and seen.header("x-batch-validation") == "permissive":
+            return self._permissive(emails, counts)
+        if not all(counts):
+            return _error(422, "validation_error", "Missing or invalid `from`, `to` or `subject` field.")
+        made = [self._send(email) for email in emails]
+        body = {"data": made} if batch else made[0]
+        return Answer(200, body, moved=sum(counts), unit="email", params={"emails": emails})
+
+    def _permissive(self, emails: list[Any], counts: list[int]) -> Answer:
+        """Send what is valid of a batch, and name the rest."""
+        made = [self._send(email) for email, count in zip(emails, counts, strict=True) if count]
+        errors = [{"index": index, "message": "not valid"} for index, count in enumerate(counts) if not count]
+        body = {"data": made, "errors": errors}
+        return Answer(200, body, moved=sum(counts), unit="email", params={"emails": emails})
+
+    def _read(self, seen: Seen) -> Answer:
+        query = {name: values[-1] for name, values in parse_qs(seen.query).items()}
+        noun, _, name = seen.path.removeprefix("/").partition("/")
+        match noun:
+            case "contacts":
+                return _contacts(query)
+            case "segments":
+                found: dict[str, Any] = {each: {"id": each, "object": "segment"} for each in SEGMENTS}
+            case "emails":
+                found = self._sent
+            case "broadcasts":
+                found = self._broadcasts
+            case "domains":
+                found = {}
+            case _:
+                return _error(404, "not_found", "The requested endpoint does not exist.")
+        if not name:
+            return Answer(200, {"object": "list", "has_more": False, "data": list(found.values())})
+        return Answer(200, found[name]) if name in found else _error(404, "not_found", f"{noun} not found")
+
+    def _broadcast(self, name: str, model: dict[str, Any]) -> Answer:
+        """Make a broadcast, or send one that is there; in the end it is sent or it is a draft."""
+        sends = name != "broadcasts" or model.get("send") is True
+        if name == "broadcasts":
+            name = str(uuid.uuid4())
+            self._broadcasts[name] = {"id": name, "segment_id": model.get("segment_id"), "status": "draft"}
+        broadcast = self._broadcasts.get(name)
+        count = SEGMENTS.get(broadcast["segment_id"]) if broadcast is not None else None
+        if broadcast is None or count is None or broadcast["status"] != "draft":
+            return _error(404, "not_found", "Broadcast or segment not found")
+        if not sends:
+            return Answer(201, {"id": name, "object": "broadcast"}, params=model)
+        broadcast["status"] = "sent"
+        return Answer(200, {"id": name, "object": "broadcast"}, moved=count, unit="email", params=model)
+
     def _send(self, email: dict[str, Any]) -> dict[str, str]:
         sent = str(uuid.uuid4())
         self._sent[sent] = {"object": "email", "id": sent, "to": _addresses(email.get("to")), "last_event": "sent"}
@@ -100,6 +154,14 @@ def _recipients(email: Any) -> int:
     if not 1 <= len(to) <= _MAX_TO:
         return 0
     return len(to) + len(_addresses(email.get("cc"))) + len(_addresses(email.get("bcc")))
+
+
+def _contacts(query: dict[str, str]) -> Answer:
+    """A page of a segment's contacts."""
+    count, limit = SEGMENTS.get(query.get("segment_id", ""), 0), int(query.get("limit", "20"))
+    start = int(query["after"].removeprefix("contact-")) + 1 if "after" in query else 0
+    data = [{"id": f"contact-{number}"} for number in range(start, min(start + limit, count))]
+    return Answer(200, {"object": "list", "has_more": start + limit < count, "data": data})
 
 
 def _addresses(field: Any) -> list[str]:

@@ -34,6 +34,7 @@ def test_sending_costs_the_whole_segment() -> None:
 def test_a_draft_is_read_before_it_is_sent() -> None:
     """Then its segment is counted."""
     assert 2 * 900 == quote(post(SEND, {}), DRAFT, page(2)).micros
+    assert 2 * 900 == quote(post(SEND, {"broadcast_id": "b-1"}), DRAFT, page(2)).micros
     assert Lookup("/broadcasts/b-1") == next(resend.quote(resend.plan(post(SEND, {}))))
 
 
@@ -120,6 +121,7 @@ def test_what_is_no_draft_is_refused(found: dict[str, Any]) -> None:
         ("/broadcasts", {"from": "a@example.com", "subject": "News", "send": True}, Code.UNPRICED),
         (SEND, {"segment_id": "seg-2"}, Code.MALFORMED),
         (SEND, [], Code.MALFORMED),
+        (SEND, {"broadcast_id": "b-2"}, Code.MALFORMED),
     ],
 )
 def test_orders_that_cannot_be_read(path: str, body: Any, code: Code) -> None:

@@ -68,8 +68,11 @@ def read_send(decoded: Any, path: str) -> Broadcast:
     Raises:
         Refused: ``malformed``, naming the field.
     """
-    if not isinstance(decoded, dict) or not set(decoded) <= {"scheduled_at"}:
+    # resend-python 2.52.0 repeats the path's id in the body.
+    if not isinstance(decoded, dict) or not set(decoded) <= {"scheduled_at", "broadcast_id"}:
         raise refuse(Code.MALFORMED, "Sending a broadcast takes `scheduled_at` at the most.")
+    if decoded.get("broadcast_id", path.rpartition("/")[2]) != path.rpartition("/")[2]:
+        raise refuse(Code.MALFORMED, "`broadcast_id` is not the broadcast in the path.")
     return Broadcast(None, path)
 
 
