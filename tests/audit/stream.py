@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from types import SimpleNamespace
 from typing import Any
 
 from runcap.decision import Code, refuse
+from runcap.ledger.restoring import LedgerState
 
 Entry = tuple[str, dict[str, str]]
 
@@ -59,13 +59,19 @@ class FakeLedger:
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         self.entries = list(entries)
         self.anchored: tuple[int, str, str] | None = None
+        self.epoch = "epoch"
+        self.server = "server"
+        """Which process of which server answers."""
+        self.vouched = ""
+        """The server that somebody has vouched for."""
+        self.rebuilding = ""
         self.stale = 0
         """Reservations that wait for the sweeper."""
         self.down = False
         self.fails_once: set[str] = set()
         """Methods whose next call fails."""
 
-    async def read_audit(self, after_id: str, count: int, block_ms: int) -> list[Entry]:
+    async def read_audit(self, after_id: str, count: int, block_ms: int = 0) -> list[Entry]:
         self._answer("read_audit")
         return [entry for entry in self.entries if _order(entry[0]) > _order(after_id)][:count]
 
@@ -76,13 +82,28 @@ class FakeLedger:
         self.entries = kept
         return trimmed
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str) -> None:  # noqa: A002
+    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str) -> bool:  # noqa: A002
         self._answer("set_anchor")
+        if after and (self.anchored is None or self.anchored[1] != after):
+            return False
         self.anchored = seq, hash, stream_id
+        return True
 
-    async def anchor(self) -> SimpleNamespace | None:
-        self._answer("anchor")
-        return None if self.anchored is None else SimpleNamespace(seq=self.anchored[0], hash=self.anchored[1])
+    async def state(self) -> LedgerState:
+        self._answer("state")
+        seq, digest, stream_id = self.anchored or (None, "", "")
+        vouched = self.vouched == self.server
+        return LedgerState(self.epoch, self.rebuilding, seq, digest, stream_id, self.server, vouched=vouched)
+
+    async def vouch(self, state: LedgerState) -> bool:
+        self._answer("vouch")
+        self.vouched = state.server
+        return True
+
+    async def distrust(self, state: LedgerState) -> bool:
+        self._answer("distrust")
+        self.rebuilding = "1"
+        return True
 
     async def audit_backlog(self) -> int:
         self._answer("audit_backlog")

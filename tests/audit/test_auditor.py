@@ -24,12 +24,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditor_module, "_LOCK_POLL_SECONDS", 0.005)
     monkeypatch.setattr(auditor_module, "_SWEEP_SECONDS", 0.005)
     monkeypatch.setattr(auditor_module, "_GATHER_SECONDS", 0)
+    monkeypatch.setattr(auditor_module, "_LOOK_SECONDS", 0.005)
 
 
 class SlowFakeLedger(FakeLedger):
     """Waits a little where the real one waits for an entry."""
 
-    async def read_audit(self, after_id: str, count: int, block_ms: int) -> list[Entry]:
+    async def read_audit(self, after_id: str, count: int, block_ms: int = 0) -> list[Entry]:
         entries = await super().read_audit(after_id, count, block_ms)
         if not entries:
             await asyncio.sleep(0.001)
@@ -89,7 +90,7 @@ async def test_stop_drains_the_stream(path: Path) -> None:
     assert 0 == await ledger.audit_backlog()
 
 
-@pytest.mark.parametrize("method", ["read_audit", "set_anchor", "trim_audit", "anchor"])
+@pytest.mark.parametrize("method", ["read_audit", "set_anchor", "trim_audit", "state", "vouch"])
 async def test_a_ledger_that_fails_once_costs_no_row(path: Path, method: str) -> None:
     """Each step may fail; the round is done again, and no row stands twice."""
     entries = [call(number) for number in range(10)]

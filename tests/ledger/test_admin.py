@@ -1,6 +1,5 @@
 """What an operator does holds for the very next call, and is in the audit."""
 
-import secrets
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from runcap.decision import Code, Refused
 from runcap.ledger import keys
 from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Caps, CapSetting, Run, Spend, SpentOn
+from runcap.ledger.model import Caps, CapSetting, Run, Spend
 from runcap.ledger.policy import Policy
 from runcap.runs import new_run_id
 from tests.ledger.support import (
@@ -19,14 +18,12 @@ from tests.ledger.support import (
     counted,
     denied,
     denied_code,
-    field,
     issue,
     move_to,
     redis,
     release,
     settle,
     spent,
-    today_of,
 )
 
 _POLICY = Policy(only=(CHARGE,), allow=("GET /x",), max_call_micros=0, count_refunds=False, countries=("US",))
@@ -234,33 +231,3 @@ async def test_only_an_empty_namespace_can_be_initialised(blank: Ledger) -> None
     assert not await blank.initialise("three", ACTOR)
     assert "two" == await blank.epoch()
     assert ["ledger_initialised"] == [row["action"] for row in await admin_rows(blank)]
-
-
-async def test_a_ledger_that_is_rebuilt_refuses_calls_until_it_is_ready(blank: Ledger) -> None:
-    """Runs, caps and spend come back first; then it goes on as if nothing had been lost."""
-    await blank.initialise(secrets.token_hex(4), ACTOR, rebuilding=True)
-    run = await issue(blank, caps=Caps(day=1_000))
-    await blank.set_cap("fleet", "billing-", Caps(day=2_000), ACTOR)
-    assert Code.LEDGER_UNTRUSTED == await denied_code(blank, ask(run, 1))
-    held_day = (await blank.spend("run", run.run_id))["day"]
-    assert Spend(0, 0) == held_day
-    today = await today_of(blank)
-    await blank.restore(
-        [
-            SpentOn(run.run_id, "stripe", "2020-02-29", 70),
-            SpentOn(run.run_id, "stripe", today, 900),
-            SpentOn(run.run_id, "stripe", today, -100),
-            SpentOn("forgotten", "stripe", today, 7),
-        ]
-    )
-    await blank.ready(ACTOR)
-
-    assert Code.CAP_EXHAUSTED == await denied_code(blank, ask(run, 201))
-    await blank.reserve(ask(run, 200))
-    for level, selector, total in (("run", run.run_id, 870), ("fleet", "billing-", 870), ("vendor", "stripe", 877)):
-        assert (200, total) == await spent(blank, level, selector)  # type: ignore[arg-type]
-        assert (200, total - 70) == await spent(blank, level, selector, "day")  # type: ignore[arg-type]
-    assert 70 == await field(blank, f"run:{run.run_id}", "month:2020-02:spent")
-    with pytest.raises(RuntimeError):
-        await blank.restore([SpentOn(run.run_id, "stripe", today, 1)])
-    assert [] == await blank.check()

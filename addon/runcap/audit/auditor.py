@@ -5,6 +5,10 @@ stream. A crash between any two of these repeats the round at most, and rows tha
 nothing is lost and nothing stands twice. If ledger or file cannot be used, the rows wait in the stream (which the
 ledger bounds: past its limit it refuses calls) and the round is tried again.
 
+Before each round it looks whether the ledger is still the one that it knows. If not (its server was started again,
+another took over, an older state was put back), it compares ledger and audit anew, and either vouches for the ledger,
+or has it refuse all calls until it has been rebuilt, which it does itself where it has been told how.
+
 It is also the sweeper: reservations past their deadline are ended as unknown, once a second.
 """
 
@@ -14,17 +18,19 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from runcap.audit.chain import EMPTY, Anchor
+from runcap.audit.chain import Anchor
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store
 from runcap.decision import Refused
+from runcap.ledger.restoring import LedgerState
+from runcap.ledger.standing import Standing, compare, looking_at
 
 logger = logging.getLogger(__name__)
 
@@ -37,37 +43,33 @@ _GATHER_SECONDS = 0.02
 _SWEEP_SECONDS = 1.0
 _SWEEP_LIMIT = 100
 _LOCK_POLL_SECONDS = 0.2
+_LOOK_SECONDS = 0.1
+"""Between looks at a ledger that must not be worked for yet."""
 _BACKOFF_SECONDS = (0.1, 5.0)
 """First and longest pause before another try."""
 _DRAIN_TRIES = 20
 
 
-class LedgerAnchor(Protocol):
-    """What the ledger keeps of the last row (`runcap.ledger.ledger.Ledger.anchor`)."""
-
-    @property
-    def seq(self) -> int:
-        """Number of the row."""
-
-    @property
-    def hash(self) -> str:
-        """Its hash."""
-
-
 class AuditLedger(Protocol):
     """What the auditor asks of the ledger (`runcap.ledger.ledger.Ledger`); each raises `Refused` if it fails."""
 
-    async def read_audit(self, after_id: str, count: int, block_ms: int) -> list[tuple[str, dict[str, str]]]:
+    async def read_audit(self, after_id: str, count: int, block_ms: int = 0) -> list[tuple[str, dict[str, str]]]:
         """The next entries of the stream."""
 
     async def trim_audit(self, through_id: str) -> object:
         """Drop the entries up to and with this one."""
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str) -> object:  # noqa: A002 (the ledger's own name)
-        """Remember the last row."""
+    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str) -> bool:  # noqa: A002 (the ledger's own name)
+        """Remember the last row; False if the ledger's anchor is not the row with the hash `after`."""
 
-    async def anchor(self) -> LedgerAnchor | None:
-        """The last row that was remembered."""
+    async def state(self) -> LedgerState:
+        """Where the ledger stands."""
+
+    async def vouch(self, state: LedgerState) -> bool:
+        """Say that it holds all that the audit knows."""
+
+    async def distrust(self, state: LedgerState) -> bool:
+        """Have it refuse all calls."""
 
     async def audit_backlog(self) -> int:
         """How many entries the stream holds."""
@@ -79,11 +81,32 @@ class AuditLedger(Protocol):
 class Auditor:
     """The one that writes an audit file; a second one for the same file waits until the first has gone."""
 
-    def __init__(self, ledger: AuditLedger, store: Store, *, batch: int = _BATCH) -> None:
+    def __init__(
+        self,
+        ledger: AuditLedger,
+        store: Store,
+        *,
+        batch: int = _BATCH,
+        rebuild: Callable[[], Awaitable[object]] | None = None,
+        unasked: bool = False,
+    ) -> None:
+        """Take the parts; `run` does the rest.
+
+        Args:
+            ledger: whose stream.
+            store: the file, not open yet.
+            batch: the most entries in one transaction.
+            rebuild: makes a lost ledger whole from this very audit; None: nobody here can.
+            unasked: rebuild as soon as it is needed, not only if an operator asks for it.
+        """
         self._ledger = ledger
         self._store = store
         self._batch = batch
+        self._rebuild = rebuild
+        self._unasked = unasked
         self._after = _START
+        self._known: tuple[str, str, str] | None = None
+        """Epoch, server and anchor's hash of the ledger that was last found to hold all that the audit knows."""
         # One thread for all work on the file: SQLite never blocks the loop, and a close waits for a write under way.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._stopping = asyncio.Event()
@@ -102,12 +125,11 @@ class Auditor:
             AuditFileError: the file is not the one that the ledger knows, or was replaced meanwhile.
             Refused, sqlite3.Error: at the end, the stream could not be emptied; what is left stays in it.
         """
-        async with _exclusive(self._store.path.with_name(self._store.path.name + ".lock"), self._stopping) as held:
+        async with exclusive(lock_path(self._store.path), self._stopping) as held:
             if not held:
                 return
             try:
                 if await self._opened():
-                    self.ready.set()
                     await self._work()
                     await self.drain()
             finally:
@@ -118,7 +140,7 @@ class Auditor:
         """Write until the stream is empty. The file must be open, as it is while `run` runs."""
         for tries_left in reversed(range(_DRAIN_TRIES)):
             try:
-                while await self._round(block_ms=0):
+                while await self._look() and await self._round(block_ms=0):
                     pass
             except (Refused, sqlite3.Error, OSError):
                 if not tries_left:
@@ -128,12 +150,12 @@ class Auditor:
                 return
 
     async def _opened(self) -> bool:
-        """Open the file and compare it with the ledger's anchor, trying until it works; False: told to stop."""
+        """Open the file and compare it with the ledger, trying until that works; False: told to stop."""
         pause = _BACKOFF_SECONDS[0]
         while not self._stopping.is_set():
             try:
                 await self._in_thread(self._store.open)
-                await self._check_anchor()
+                await self._look()
             except (Refused, sqlite3.Error, OSError) as error:
                 pause = await self._failed("audit", error, pause)
             else:
@@ -141,22 +163,49 @@ class Auditor:
                 return True
         return False
 
-    async def _check_anchor(self) -> None:
-        """Refuse to write on a file that is not the one that the ledger has seen grow."""
-        known = await self._ledger.anchor()
-        if known is None or known.seq == EMPTY.seq:
-            return
+    async def _look(self) -> bool:
+        """Look whether the ledger may be worked for, comparing it with the audit if it is not the known one.
+
+        Raises:
+            AuditFileError: the file is not the one that the ledger has seen grow.
+        """
+        state = await self._ledger.state()
+        if state.vouched and not state.rebuilding and _identity(state) == self._known:
+            return True
+        standing, state = await compare(self._ledger, looking_at(self._store.path))
+        if standing is Standing.FOREIGN:
+            await self._explain_foreign(state)
+        if standing is Standing.LOST and await self._ledger.distrust(state):
+            logger.error("the ledger lacks what the audit knows; it refuses all calls until it has been rebuilt")
+        if standing is Standing.CURRENT and (state.vouched or await self._ledger.vouch(state)):
+            self._known, self._after = _identity(state), _START
+            self.ready.set()
+            return True
+        if self._rebuild is not None and self._shall_rebuild(standing, state):
+            await self._try_rebuild(self._rebuild)
+        return False
+
+    async def _try_rebuild(self, rebuild: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await rebuild()
+        except RuntimeError as error:
+            self._unasked = False  # what is wrong is for people to see; they ask again
+            logger.error("the ledger could not be rebuilt: %s", error)
+
+    def _shall_rebuild(self, standing: Standing, state: LedgerState) -> bool:
+        return standing in (Standing.LOST, Standing.REBUILDING) and (self._unasked or state.rebuilding == "asked")
+
+    async def _explain_foreign(self, state: LedgerState) -> None:
         tail = await self._in_thread(self._store.tail)
-        if known.seq > tail.seq:
+        if state.anchor_seq is not None and state.anchor_seq > tail.seq:
             raise AuditFileError(
-                f"{self._store.path} ends with row {tail.seq}, and the ledger knows of {known.seq} rows: the file was "
-                "cut, or replaced by an older one. Put the right file back, then start again."
+                f"{self._store.path} ends with row {tail.seq}, and the ledger knows of {state.anchor_seq} rows: the "
+                "file was cut, or replaced by an older one. Put the right file back, then start again."
             )
-        if await self._in_thread(self._store.hash_at, known.seq) != known.hash:
-            raise AuditFileError(
-                f"Row {known.seq} of {self._store.path} is not the one that the ledger knows: the file was rewritten, "
-                "or belongs to another ledger. Put the right file back, then start again."
-            )
+        raise AuditFileError(
+            f"Row {state.anchor_seq} of {self._store.path} is not the one that the ledger knows: the file was "
+            "rewritten, or belongs to another ledger. Put the right file back, then start again."
+        )
 
     async def _work(self) -> None:
         sweeper = asyncio.create_task(self._sweep_always())
@@ -164,7 +213,11 @@ class Auditor:
         try:
             while not self._stopping.is_set():
                 try:
-                    count = await self._round(block_ms=_BLOCK_MS)
+                    if await self._look():
+                        count = await self._round(block_ms=_BLOCK_MS)
+                    else:
+                        count = 0
+                        await self._pause(_LOOK_SECONDS)
                 except (Refused, sqlite3.Error, OSError) as error:
                     pause = await self._failed("audit", error, pause)
                 else:
@@ -187,7 +240,11 @@ class Auditor:
         if entries:
             tail: Anchor = await self._in_thread(self._store.append, entries)
             through = entries[-1][0]
-            await self._ledger.set_anchor(tail.seq, tail.hash, through)
+            epoch, server, anchor_hash = self._known or ("", "", "")
+            if not await self._ledger.set_anchor(tail.seq, tail.hash, through, anchor_hash):
+                self._known = None  # an older ledger was put in its place: the next look finds out
+                return 0
+            self._known = epoch, server, tail.hash
             await self._ledger.trim_audit(through)
             self._after = through
         return len(entries)
@@ -211,9 +268,12 @@ class Auditor:
         if self._healthy.get(what, True):
             logger.error("the %s stands still: %s; what happens meanwhile waits in the ledger", what, error)
         self._healthy[what] = False
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), pause)
+        await self._pause(pause)
         return min(pause * 2, _BACKOFF_SECONDS[1])
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
 
     def _works(self, what: str) -> None:
         if not self._healthy.get(what, True):
@@ -221,8 +281,17 @@ class Auditor:
         self._healthy[what] = True
 
 
+def _identity(state: LedgerState) -> tuple[str, str, str]:
+    return state.epoch, state.server, state.anchor_hash
+
+
+def lock_path(audit_path: Path) -> Path:
+    """The lock file of whoever writes an audit."""
+    return audit_path.with_name(audit_path.name + ".lock")
+
+
 @asynccontextmanager
-async def _exclusive(path: Path, stopping: asyncio.Event) -> AsyncIterator[bool]:
+async def exclusive(path: Path, stopping: asyncio.Event) -> AsyncIterator[bool]:
     """Hold the lock file alone among all processes; False: told to stop before it was free.
 
     Polled rather than waited for in a thread, which nobody could interrupt. The system drops it if we die.

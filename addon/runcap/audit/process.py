@@ -14,6 +14,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from runcap.audit.auditor import Auditor
@@ -46,6 +47,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--ledger-url", default=os.environ.get("RUNCAP_LEDGER_URL"), help="redis://, rediss://, unix://"
     )
     parser.add_argument("--namespace", help="the ledger's namespace")
+    parser.add_argument("--rebuild", action="store_true", help="rebuild a lost ledger without being asked")
     parser.add_argument("--watch-stdin", action="store_true", help="end when standard input does")
     options = parser.parse_args(argv)
     if options.audit is None or options.ledger_url is None or options.namespace is None:
@@ -65,9 +67,15 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 async def _run(options: argparse.Namespace) -> None:
     from runcap.ledger.ledger import Ledger
+    from runcap.ledger.rebuild import rebuild
 
     ledger = Ledger.connect(options.ledger_url, namespace=options.namespace)
-    auditor = Auditor(ledger, Store(options.audit))
+    auditor = Auditor(
+        ledger,
+        Store(options.audit),
+        rebuild=partial(rebuild, ledger, options.audit, "auditor"),
+        unasked=options.rebuild,
+    )
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, auditor.stop)

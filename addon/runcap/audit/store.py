@@ -8,6 +8,7 @@ so no crash can lose a row or write one twice, and no counter stands beside the 
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,18 @@ from runcap.audit.schema import AuditFileError, prepare
 
 BUSY_TIMEOUT_MS = 2000
 """How long a write waits for another writer's lock before it fails, to be tried again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileEnd:
+    """The end of an audit, as seen from one of its rows."""
+
+    tail: Anchor
+    """The last row."""
+    hash_at: str | None
+    """Hash of the row from which it is seen; None if there is no such row."""
+    later_ids: tuple[str, ...]
+    """Stream ids of the rows behind it, oldest first."""
 
 
 class Store:
@@ -137,6 +150,23 @@ def open_readonly(path: Path) -> sqlite3.Connection:
             db.close()
         raise AuditFileError(f"{path} cannot be read: {error}") from error
     return db
+
+
+def file_end(db: sqlite3.Connection, seq: int, limit: int) -> FileEnd:
+    """The audit's end as seen from the row `seq` (0: before the first); none of its later rows if more than `limit`."""
+    db.execute("BEGIN")
+    try:
+        if db.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('calls', 'admin')").fetchone() != (2,):
+            return FileEnd(EMPTY, EMPTY.hash if seq == 0 else None, ())  # somebody is just making it
+        last = _tail(db)
+        query = " UNION ALL ".join(f"SELECT seq, hash, stream_id FROM {table} WHERE seq {{0}}" for table in COLUMNS)  # noqa: S608
+        at = db.execute(query.format("= ?1"), (seq,)).fetchone()
+        later: list[tuple[int, str, str]] = []
+        if 0 < last.seq - seq <= limit:
+            later = db.execute(query.format("> ?1") + " ORDER BY seq", (seq,)).fetchall()
+        return FileEnd(last, EMPTY.hash if seq == 0 else at and at[1], tuple(stream_id for _, _, stream_id in later))
+    finally:
+        db.execute("ROLLBACK")
 
 
 def read_rows(db: sqlite3.Connection, after: int = 0) -> Iterator[Row]:

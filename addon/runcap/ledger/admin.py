@@ -1,11 +1,12 @@
 """What an operator does to the ledger: runs, caps, freezes. Each change holds for the very next call everywhere.
 
 Each change and its audit row are one script. The row's detail names who did it (`actor`, such as ``cli:ann@host``),
-and that of ``key_issued`` holds all that bringing the run back into an empty ledger needs; never the vault key.
+and that of ``key_issued`` holds all that bringing the run back into an empty ledger needs; never the vault key. A
+rebuild brings changes back with an empty `actor`: their rows are in the audit already.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,9 @@ import msgspec
 
 from runcap.ledger import keys
 from runcap.ledger.listings import Listings
-from runcap.ledger.model import Caps, Level, Run, SpentOn, Window
+from runcap.ledger.model import Caps, Level, Run, Window
 from runcap.money import MAX_LEDGER_MICROS
 from runcap.runs import check_label
-
-_RESTORED_AT_ONCE = 500
-"""Amounts in one script: some 10 ms, for which the server does nothing else."""
 
 _ACTION = re.compile(r"[a-z]{1,24}(?:_[a-z]{1,24}){1,4}", re.ASCII)
 
@@ -40,7 +38,7 @@ class Admin(Listings):
 
         Args:
             run: `created_at_ms` 0 means now.
-            actor: who issues it.
+            actor: who issues it; empty in a rebuild.
             ttl_ms: sets `expires_at_ms` to that long from now, by the ledger's clock.
 
         Returns:
@@ -51,12 +49,13 @@ class Admin(Listings):
             Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
         """
         _check_run(run)
-        now = await self.clock_ms()
-        run = replace(
-            run,
-            created_at_ms=run.created_at_ms or now,
-            expires_at_ms=run.expires_at_ms if ttl_ms is None else now + ttl_ms,
-        )
+        if not run.created_at_ms or ttl_ms is not None:
+            now = await self.clock_ms()
+            run = replace(
+                run,
+                created_at_ms=run.created_at_ms or now,
+                expires_at_ms=run.expires_at_ms if ttl_ms is None else now + ttl_ms,
+            )
         reply = await self._client.run(
             "issue",
             (
@@ -160,13 +159,12 @@ class Admin(Listings):
             raise LookupError(f"there is no run {selector}")
         return reply[1] == "1"
 
-    async def initialise(self, epoch: str, actor: str, *, rebuilding: bool = False) -> bool:
+    async def initialise(self, epoch: str, actor: str) -> bool:
         """Make an empty namespace a ledger that can be trusted.
 
         Args:
-            epoch: random; the audit remembers which ledger it belongs to by it.
+            epoch: random; tells this ledger from one that it replaces.
             actor: who does it.
-            rebuilding: refuse all calls until `ready`, while runs, caps and spend are brought back.
 
         Returns:
             False, and nothing is changed, if the namespace is not wholly empty.
@@ -174,31 +172,8 @@ class Admin(Listings):
         Raises:
             Refused: ``ledger_unavailable``.
         """
-        args = (epoch, "1" if rebuilding else "0", _json(actor, epoch=epoch))
-        reply = await self._client.run("initialise", args)
+        reply = await self._client.run("initialise", (epoch, _json(actor, epoch=epoch)))
         return reply[0] == "OK"
-
-    async def restore(self, amounts: Sequence[SpentOn]) -> None:
-        """Count again, in a rebuild, what the audit says was spent; after the runs and fleet caps are back.
-
-        Raises:
-            RuntimeError: no rebuild is under way: it would be counted on top of what the ledger knows.
-            Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
-        """
-        for start in range(0, len(amounts), _RESTORED_AT_ONCE):
-            some = amounts[start : start + _RESTORED_AT_ONCE]
-            args = [part for amount in some for part in (amount.run_id, amount.vendor, amount.day, amount.micros)]
-            reply = await self._client.run("restore", args)
-            if reply[0] == "NOT_REBUILDING":
-                raise RuntimeError("spend can only be restored into a ledger that is being rebuilt")
-
-    async def ready(self, actor: str) -> None:
-        """End a rebuild: calls are decided from now on.
-
-        Raises:
-            Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
-        """
-        await self._client.run("ready", (_json(actor),))
 
     async def epoch(self) -> str | None:
         """The ledger's epoch; None if it has none and therefore refuses everything.
@@ -248,4 +223,5 @@ def _optional(number: int | None) -> str:
 
 
 def _json(actor: str, **detail: Any) -> str:
-    return msgspec.json.encode({"actor": actor, **detail}).decode()
+    """A row's detail; empty, and so no row, for what a rebuild brings back."""
+    return "" if not actor else msgspec.json.encode({"actor": actor, **detail}).decode()

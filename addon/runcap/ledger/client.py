@@ -32,6 +32,15 @@ UNTRUSTED = (
     "The ledger is empty or has lost something, so nobody knows what has been spent. Its operator restores it with "
     "`runcap ledger rebuild`."
 )
+UNCOMPARED = (
+    "The ledger's server has just been started, or has taken over from another, and has not been compared with the "
+    "audit yet, so nothing was sent. Try again."
+)
+_ONLY_IF_VOUCHED = frozenset({"reserve", "authorize", "record", "finish"})
+"""A server that does not know these scripts has been started since they were last run, or is another one after a
+failover: it may have lost the last of what was written. So before they run there for the first time, somebody must
+have compared that very server with the audit (scripts/vouch.lua)."""
+
 AUDIT_FULL = "The audit log is too far behind to take another call; its operator looks after the auditor."
 
 
@@ -86,6 +95,8 @@ class Client:
             try:
                 reply = await execute("EVALSHA", wanted.sha, 1, self.prefix, *args)
             except NoScriptError:
+                if name in _ONLY_IF_VOUCHED:
+                    await self._check_vouched()
                 reply = await execute("EVAL", wanted.text, 1, self.prefix, *args)
         except (RedisError, OSError) as error:
             raise unavailable(name, error) from error
@@ -95,6 +106,12 @@ class Client:
             case "AUDIT_FULL":
                 raise refuse(Code.AUDIT_UNAVAILABLE, AUDIT_FULL)
         return list(reply)
+
+    async def _check_vouched(self) -> None:
+        """Refuse a server that nobody has compared with the audit; whoever writes the audit does so in a moment."""
+        reply = await self._execute("EVAL", script("state").text, 1, self.prefix)
+        if reply[1] and reply[-1] != "1":
+            raise refuse(Code.LEDGER_UNTRUSTED, UNCOMPARED)
 
     async def command(self, *parts: str | int) -> Any:
         """Run a plain command that only reads.

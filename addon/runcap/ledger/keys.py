@@ -23,8 +23,8 @@ def prefix(namespace: str) -> str:
 def meta(prefix: str) -> str:
     """``runcap:{default}:meta``, hash of facts about the ledger itself.
 
-    Fields: epoch, created_ms, rebuilding, audit_limit, anchor_seq, anchor_hash, anchor_id, and ``counted:stripe`` for
-    each vendor that has counters.
+    Fields: epoch, created_ms, rebuilding, server (which is vouched for), audit_limit, anchor_seq, anchor_hash,
+    anchor_id, and ``counted:stripe`` for each vendor that has counters.
     """
     return prefix + "meta"
 

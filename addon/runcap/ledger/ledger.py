@@ -14,12 +14,13 @@ from runcap.ledger.admin import Admin
 from runcap.ledger.budgets import Budgets
 from runcap.ledger.calls import Authorized, Calls
 from runcap.ledger.client import Client, unavailable
+from runcap.ledger.restoring import Restoring
 from runcap.ledger.stream import Anchor, AuditStream
 
 logger = logging.getLogger(__name__)
 
 
-class Ledger(Calls, Admin, Budgets, AuditStream):
+class Ledger(Calls, Admin, Budgets, Restoring, AuditStream):
     """One namespace of one server."""
 
     def __init__(self, client: Client) -> None:

@@ -142,18 +142,6 @@ class CapSetting:
     spend: Spend
 
 
-@dataclass(frozen=True, slots=True)
-class SpentOn:
-    """What the audit says a run spent with a vendor on a day, for rebuilding a ledger."""
-
-    run_id: str
-    vendor: str
-    day: str
-    """UTC, ``2026-11-24``."""
-    micros: int
-    """Negative if more was given back than spent."""
-
-
 __all__ = [
     "WINDOWS",
     "Ask",
@@ -167,6 +155,5 @@ __all__ = [
     "Policy",
     "Run",
     "Spend",
-    "SpentOn",
     "Window",
 ]

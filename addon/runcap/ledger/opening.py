@@ -1,23 +1,34 @@
-"""What happens to a ledger before it is used: a new one is told so, and the configuration's caps are set."""
+"""What happens to a ledger before it is used.
 
+A new one is told so, a lost one is found and, if it is the embedded one, rebuilt, and the configuration's caps are set.
+"""
+
+import asyncio
 import logging
 import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from runcap.audit.auditor import exclusive, lock_path
 from runcap.config import Config
 from runcap.decision import Code, Refused
 from runcap.ledger.ledger import Ledger
+from runcap.ledger.rebuild import rebuild
+from runcap.ledger.standing import Standing, compare, looking_at
 
 logger = logging.getLogger(__name__)
 
 _ACTOR = "runcap.toml"
 """Who the audit says has set the configuration's caps."""
+_START_ACTOR = "runcap"
+_WAIT_SECONDS = 60.0
+"""For somebody else who writes the audit, and so is the one who rebuilds the embedded ledger."""
+_LOOK_SECONDS = 0.1
 
 
 async def open_for_use(ledger: Ledger, config: Config) -> None:
-    """Check the server, initialise a ledger that is new, set the caps of the configuration.
+    """Check the server, initialise a ledger that is new, rebuild an embedded one that is lost, set the caps.
 
     Raises:
         RuntimeError: the server may evict keys.
@@ -25,6 +36,7 @@ async def open_for_use(ledger: Ledger, config: Config) -> None:
     """
     await ledger.check_server()
     await initialise_if_new(ledger, config.audit_path, _ACTOR)
+    await make_current(ledger, config.audit_path, embedded=not config.ledger.url)
     try:
         for cap in config.caps:
             await ledger.set_cap(cap.level, cap.selector, cap.caps, _ACTOR)
@@ -48,6 +60,49 @@ async def initialise_if_new(ledger: Ledger, audit_path: Path, actor: str) -> boo
     if audit_has_rows(audit_path):
         return False
     return await ledger.initialise(secrets.token_hex(16), actor)
+
+
+async def make_current(ledger: Ledger, audit_path: Path, *, embedded: bool) -> bool:
+    """Compare the ledger with the audit, and vouch for it if it has lost nothing.
+
+    One that has refuses all calls from here on. The embedded one is rebuilt at once; any other waits for an operator,
+    who knows whether this audit is the right one for it.
+
+    Returns:
+        Whether calls can be decided now.
+
+    Raises:
+        Refused: ``ledger_unavailable``.
+    """
+    standing, state = await compare(ledger, looking_at(audit_path))
+    if standing is Standing.CURRENT:
+        return state.vouched or await ledger.vouch(state)
+    if standing is Standing.LOST:
+        await ledger.distrust(state)
+    if standing is Standing.FOREIGN:
+        logger.error("%s is not the audit that the ledger has seen grow: see `runcap audit verify`", audit_path)
+        return False
+    if embedded and standing is not Standing.NEW:
+        logger.error("the embedded ledger lacks what the audit knows: rebuilding it from %s", audit_path)
+        return await _rebuild_alone(ledger, audit_path)
+    logger.error("the ledger lacks what the audit knows and takes no calls: `runcap ledger rebuild` makes it whole")
+    return False
+
+
+async def _rebuild_alone(ledger: Ledger, audit_path: Path) -> bool:
+    """Rebuild, or wait until whoever writes the audit already has done so."""
+    give_up = asyncio.Event()
+    asyncio.get_running_loop().call_later(_WAIT_SECONDS, give_up.set)
+    async with exclusive(lock_path(audit_path), give_up) as held:
+        standing, state = await compare(ledger, looking_at(audit_path))
+        if held and standing in (Standing.LOST, Standing.REBUILDING):
+            try:
+                await rebuild(ledger, audit_path, _START_ACTOR)
+            except RuntimeError as error:
+                logger.error("the embedded ledger could not be rebuilt: %s", error)
+                return False
+            return True
+        return standing is Standing.CURRENT and (state.vouched or await ledger.vouch(state))
 
 
 def audit_has_rows(path: Path) -> bool:

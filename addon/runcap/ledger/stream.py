@@ -58,13 +58,23 @@ class AuditStream:
         """
         return int(await self._client.command("XLEN", keys.audit(self._client.prefix)))
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str) -> None:  # noqa: A002 (the audit's own word)
+    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str = "") -> bool:  # noqa: A002 (the audit's own word)
         """Keep what the audit's last row is. It never moves back.
+
+        Args:
+            seq: the row's number.
+            hash: the row's hash.
+            stream_id: the row's entry.
+            after: hash of the anchor that the ledger must have now; empty: whichever.
+
+        Returns:
+            False, and nothing is changed, if the ledger has another anchor than the expected one.
 
         Raises:
             Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
         """
-        await self._client.run("set_anchor", (seq, hash, stream_id))
+        reply = await self._client.run("set_anchor", (seq, hash, stream_id, after))
+        return reply[0] != "OTHER"
 
     async def anchor(self) -> Anchor | None:
         """The audit's last row as it was told; None if there has been none.

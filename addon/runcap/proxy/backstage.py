@@ -94,6 +94,7 @@ class Backstage:
         self._auditor = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "runcap.audit.auditor", "--audit", str(self._config.audit_path),
             "--namespace", self._config.ledger.namespace, "--watch-stdin",
+            *(["--rebuild"] if self._embedded is not None else []),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             env=_without_secrets(self._config) | {LEDGER_URL: self.ledger_url},

@@ -85,6 +85,25 @@ local function distrust()
   return nil
 end
 
+-- nil if reservations may end: a rebuild takes stock of them, and nothing may move meanwhile.
+local function under_rebuild()
+  local meta = redis.call('HMGET', META, 'epoch', 'rebuilding')
+  if not meta[1] or meta[2] then return { 'UNTRUSTED' } end
+  return nil
+end
+
+-- nil if an operator's change may be made. What a rebuild brings back comes without a detail, since the audit has its
+-- row already, and while one runs nobody else changes anything.
+local function no_change(detail)
+  local meta = redis.call('HMGET', META, 'epoch', 'rebuilding')
+  local rebuilding = meta[2] and true or false
+  if not meta[1] or rebuilding ~= (detail == '') then return { 'UNTRUSTED' } end
+  return nil
+end
+
+-- Which process of which server this is: a restart or a failover shows in it, and no file can bring it back.
+local function server_id() return redis.call('INFO', 'server'):match('run_id:(%x+)') or '' end
+
 -- nil if calls may be decided: also not while a rebuild runs, nor while the auditor is too far behind.
 local function not_ready()
   local meta = redis.call('HMGET', META, 'epoch', 'rebuilding', 'audit_limit')
@@ -95,17 +114,19 @@ local function not_ready()
 end
 
 -- One row of a call. `row` has: at_ms, run_id, label, decision, code, outcome, settled, spent, cap (level, selector,
--- window, micros) or nil, row (JSON), ending (JSON). Rows are never dropped: there is no MAXLEN.
+-- window, micros) or nil, row (JSON), ending (JSON), and further fields by name and value, or nil. Rows are never
+-- dropped: there is no MAXLEN.
 local function audit_call(row)
   local cap = row.cap
   redis.call('XADD', AUDIT, '*', 'kind', 'call', 'at_ms', row.at_ms, 'run_id', row.run_id, 'label', row.label,
     'decision', row.decision, 'code', row.code, 'outcome', row.outcome, 'settled_micros', row.settled,
     'spent_micros', row.spent, 'cap_micros', cap and cap.micros or '', 'cap_level', cap and cap.level or '',
     'cap_selector', cap and cap.selector or '', 'cap_window', cap and cap.window or '',
-    'row', row.row, 'end', row.ending)
+    'row', row.row, 'end', row.ending, unpack(row.further or {}))
 end
 
 local function audit_admin(action, run_id, label, detail)
+  if detail == '' then return end -- brought back by a rebuild
   redis.call('XADD', AUDIT, '*', 'kind', 'admin', 'at_ms', now_ms(), 'action', action, 'run_id', run_id,
     'label', label, 'detail', detail)
 end

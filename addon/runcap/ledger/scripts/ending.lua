@@ -36,12 +36,33 @@ local function count_end(reservation, object, all_counters, total, final)
   return settled, all, loose ~= '' and idem or nil
 end
 
-local function audit_end(reservation, ending, settled, end_row)
+-- What a rebuild needs beyond the row's columns: which reservation has ended; the object's total after the call; what
+-- a retry under the same idempotency key is known by, and until when.
+local function facts_for_rebuild(reservation, ending, object, total, final, idem)
+  local facts = { 'reservation', reservation.id }
+  local function add_fact(name, value)
+    if value then facts[#facts + 1], facts[#facts + 2] = name, value end
+  end
+  if ending ~= 'released' and object ~= '' and reservation.uncounted == '' then
+    add_fact('object', object)
+    add_fact('object_micros', text_of(total))
+    add_fact('final', final and '1' or nil)
+  end
+  if reservation.idem ~= '' and (idem or reservation.replay ~= '') then
+    add_fact('idem', reservation.idem:match(':(.*)$'))
+    add_fact('replay', reservation.replay ~= '' and '1' or nil)
+    add_fact('fingerprint', idem and redis.call('HGET', idem, 'fingerprint'))
+    add_fact('idem_ttl_ms', idem and text_of(math.max(0, redis.call('PTTL', idem))))
+  end
+  return facts
+end
+
+local function audit_end(reservation, ending, settled, end_row, further)
   local cap = reservation.cap_level ~= '' and { level = reservation.cap_level, selector = reservation.cap_selector,
     window = reservation.cap_window, micros = reservation.cap_micros } or nil
   audit_call({ at_ms = reservation.at_ms, run_id = reservation.run_id, label = reservation.label, decision = 'allowed',
     code = '', outcome = ending, settled = settled, spent = reservation.spent, cap = cap, row = reservation.row,
-    ending = end_row })
+    ending = end_row, further = further })
 end
 
 -- Ends a reservation once. `ending` is settled, released or unknown; `actual` the cost in micros or nil; `object` ''
@@ -62,11 +83,12 @@ local function end_reservation(id, ending, actual, object, final, end_row, now)
     add(all_counters[index], HELD, -reservation.amounts[index])
   end
   local settled, entries, placed = 0, nil, nil
-  if ending == 'settled' then
-    settled, entries, placed = count_end(reservation, object, all_counters, actual or quoted, final)
-  elseif ending == 'unknown' then
-    settled, entries, placed = count_end(reservation, object, all_counters, quoted, false)
+  local total = ending == 'settled' and actual or quoted
+  final = final and ending == 'settled'
+  if ending ~= 'released' then
+    settled, entries, placed = count_end(reservation, object, all_counters, total, final)
   end
+  local facts = facts_for_rebuild(reservation, ending, object, total, final, idem)
 
   -- From here on only writes, to keys that have been read above.
   for _, counters in ipairs(all_counters) do save_counters(counters, now) end
@@ -80,6 +102,6 @@ local function end_reservation(id, ending, actual, object, final, end_row, now)
   end
   redis.call('DEL', reservation.key)
   redis.call('ZREM', OPEN, id)
-  audit_end(reservation, ending, settled, end_row)
+  audit_end(reservation, ending, settled, end_row, facts)
   return settled, counted_in(all_counters[1], 3)
 end

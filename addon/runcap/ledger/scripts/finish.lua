@@ -12,7 +12,7 @@
 --
 -- Returns {'OK', settled micros (negative: given back), the run's total in micros}, {'ALREADY'} or {'UNTRUSTED'}.
 
-local refusal = distrust()
+local refusal = under_rebuild()
 if refusal then return refusal end
 local ending = ARGV[2]
 if ending ~= 'settled' and ending ~= 'released' and ending ~= 'unknown' then

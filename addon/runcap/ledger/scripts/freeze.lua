@@ -5,11 +5,11 @@
 -- KEYS[1]  the namespace's prefix
 -- ARGV[1]  what: 'run:<run_id>', 'fleet:<label prefix>', 'vendor:<name>' or 'all'
 -- ARGV[2]  '1' to freeze, '0' to unfreeze
--- ARGV[3]  detail of the admin row, JSON
+-- ARGV[3]  detail of the admin row, JSON; '' in a rebuild
 --
 -- Returns {'OK', '1' if that changed anything, else '0'}, {'NONE'} if there is no such run, or {'UNTRUSTED'}.
 
-local refusal = distrust()
+local refusal = no_change(ARGV[3])
 if refusal then return refusal end
 local what, frozen = ARGV[1], ARGV[2] == '1'
 local run_id, label = what:match('^run:(.*)$') or '', ''

@@ -4,8 +4,7 @@
 --
 -- KEYS[1]  the namespace's prefix
 -- ARGV[1]  epoch, random
--- ARGV[2]  '1' if calls stay refused until ready.lua, while the ledger is rebuilt; else '0'
--- ARGV[3]  detail of the admin row, JSON
+-- ARGV[2]  detail of the admin row, JSON
 --
 -- Returns {'OK'} or {'NOT_EMPTY'}.
 
@@ -15,7 +14,6 @@ repeat
   if #page[2] > 0 then return { 'NOT_EMPTY' } end
   cursor = page[1]
 until cursor == '0'
-redis.call('HSET', META, 'epoch', ARGV[1], 'created_ms', text_of(now_ms()))
-if ARGV[2] == '1' then redis.call('HSET', META, 'rebuilding', '1') end
-audit_admin('ledger_initialised', '', '', ARGV[3])
+redis.call('HSET', META, 'epoch', ARGV[1], 'created_ms', text_of(now_ms()), 'server', server_id())
+audit_admin('ledger_initialised', '', '', ARGV[2])
 return { 'OK' }

@@ -12,11 +12,11 @@
 -- ARGV[9]   created_ms
 -- ARGV[10]  expires_ms or ''
 -- ARGV[11]  revoked_ms or '' (a rebuild brings revoked runs back too)
--- ARGV[12]  detail of the admin row, JSON
+-- ARGV[12]  detail of the admin row, JSON; '' in a rebuild
 --
 -- Returns {'OK'}, {'EXISTS'} or {'UNTRUSTED'}.
 
-local refusal = distrust()
+local refusal = no_change(ARGV[#ARGV])
 if refusal then return refusal end
 local digest, run_id, label = ARGV[1], ARGV[2], ARGV[3]
 for index = 6, 11 do cap_of(ARGV[index], 'argument ' .. index) end

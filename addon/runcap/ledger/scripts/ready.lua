@@ -11,5 +11,6 @@ local refusal = distrust()
 if refusal then return refusal end
 redis.call('XLEN', AUDIT)
 redis.call('HDEL', META, 'rebuilding')
+redis.call('HSET', META, 'server', server_id())
 audit_admin('ledger_rebuilt', '', '', ARGV[1])
 return { 'OK' }

@@ -8,7 +8,7 @@
 --
 -- Returns {'OK'}, {'NONE'} if there is no such run, or {'UNTRUSTED'}.
 
-local refusal = distrust()
+local refusal = no_change(ARGV[2])
 if refusal then return refusal end
 local digest = redis.call('HGET', RUN_IDS, ARGV[1])
 local run = digest and load_run(digest)

@@ -6,11 +6,11 @@
 -- ARGV[1]    selector: 'run:<run_id>', 'fleet:<label prefix>' or 'vendor:<name>'
 -- ARGV[2-4]  day, month, total: micros, 'none' to remove the cap, or '' to leave it as it is
 -- ARGV[5]    action of the admin row
--- ARGV[6]    detail of the admin row, JSON
+-- ARGV[6]    detail of the admin row, JSON; '' in a rebuild
 --
 -- Returns {'OK', '1' if that changed anything, else '0'}, {'NONE'} if there is no such run, or {'UNTRUSTED'}.
 
-local refusal = distrust()
+local refusal = no_change(ARGV[6])
 if refusal then return refusal end
 local selector = ARGV[1]
 local level, name = selector:match('^(%a+):(.*)$')

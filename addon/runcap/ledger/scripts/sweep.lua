@@ -9,7 +9,7 @@
 
 local RETRY_MS = 60000
 
-local refusal = distrust()
+local refusal = under_rebuild()
 if refusal then return refusal end
 local limit, now = number_of(ARGV[1], 'limit'), now_ms()
 local ended, unreadable = 0, 0
