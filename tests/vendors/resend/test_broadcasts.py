@@ -127,3 +127,11 @@ def test_what_is_no_draft_is_refused(found: dict[str, Any]) -> None:
 def test_orders_that_cannot_be_read(path: str, body: Any, code: Code) -> None:
     """Refused before anything is looked up."""
     assert code == refusal(post(path, body))[0]
+
+
+def test_a_broadcast_that_goes_out_can_be_told_apart() -> None:
+    """Resend has no idempotency key for it, so a policy may have the same again refused; a draft sends nothing."""
+    assert resend.plan(post("/broadcasts", SENT)).sends
+    assert resend.plan(post(SEND, {})).sends
+    assert not resend.plan(post("/broadcasts", NEW)).sends
+    assert resend.plan(post("/broadcasts", SENT)).idempotency_key is None

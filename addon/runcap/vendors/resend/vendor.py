@@ -98,6 +98,7 @@ class Resend:
             path_params,
             _idempotency_key(request) if sends else None,
             detail=detail,
+            sends=isinstance(detail, Broadcast) and detail.sends,
         )
 
     def quote(self, plan: Plan) -> Generator[Lookup, dict[str, Any], Quote]:
