@@ -1,7 +1,7 @@
 // Writes tests/data/sms_segments.json: what Twilio's own calculator says that generated texts are billed as.
 //
-//   npm install --prefix /tmp/segments sms-segments-calculator@1.3.0
-//   node scripts/segments_expected.mjs /tmp/segments > tests/data/sms_segments.json
+//   npm install --prefix DIR sms-segments-calculator@1.3.0
+//   node scripts/segments_expected.mjs DIR > tests/data/sms_segments.json
 //
 // The texts come of a fixed seed, so the file changes only if this script or the calculator does. Each is written as
 // [segments, [piece, times], ...]. Smart encoding is off, as runcap never counts on it.

@@ -28,7 +28,10 @@ def test_what_an_operator_has_imported_is_in_force(config: Config, tmp_path: Pat
     file = tmp_path / "rates.json"
     file.write_text('{"date": "2026-11-23", "usd_per_unit": {"EUR": "3"}}')
     configured = replace(config, fx=replace(config.fx, rates_file=file, margin_permille=35))
-    assert (Fraction(3), 35) == (exchange_rates(configured).usd_per_unit["EUR"], exchange_rates(configured).margin_permille)
+    assert (Fraction(3), 35) == (
+        exchange_rates(configured).usd_per_unit["EUR"],
+        exchange_rates(configured).margin_permille,
+    )
 
 
 def test_twilios_table_is_the_homes(config: Config) -> None:
