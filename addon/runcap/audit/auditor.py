@@ -29,6 +29,7 @@ from runcap.audit.chain import Anchor
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store
 from runcap.decision import Refused
+from runcap.failpoints import failpoint
 from runcap.ledger.restoring import LedgerState
 from runcap.ledger.standing import Standing, compare, looking_at
 
@@ -238,14 +239,18 @@ class Auditor:
         )  # whatever goes wrong below, the next round looks from the start
         entries = await self._ledger.read_audit(after, self._batch, block_ms)
         if entries:
+            failpoint("audit_after_read")
             tail: Anchor = await self._in_thread(self._store.append, entries)
+            failpoint("audit_after_commit")
             through = entries[-1][0]
             epoch, server, anchor_hash = self._known or ("", "", "")
             if not await self._ledger.set_anchor(tail.seq, tail.hash, through, anchor_hash):
                 self._known = None  # an older ledger was put in its place: the next look finds out
                 return 0
             self._known = epoch, server, tail.hash
+            failpoint("audit_after_anchor")
             await self._ledger.trim_audit(through)
+            failpoint("audit_after_trim")
             self._after = through
         return len(entries)
 
