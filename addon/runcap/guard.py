@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from runcap.admission import admit, audit_path
 from runcap.decision import Code, Deny, Refused, at_run, refuse
+from runcap.failpoints import failpoint
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.ledger.model import Ask, End, Ended, Held
 from runcap.lookups import Asking, Lookups, Sender
@@ -172,7 +173,9 @@ class Guard:
                 f"runcap has no secret for {vendor.name}: its operator sets vendors.{vendor.name}.secret.",
             )
         quote = await self._price(call, plan, secret)
+        failpoint("before_reserve")
         held = await self._written(call, self._ledger.reserve(self._ask(call, plan, quote)))
+        failpoint("after_reserve")
         return await self._forward(call, plan, quote, held, secret)
 
     async def _price(self, call: _Call, plan: Plan, secret: str) -> Quote:
@@ -264,6 +267,7 @@ class Guard:
             self._in_background(self._finish(End(held.reservation_id, Ending.UNKNOWN, row=call.times())))
             raise
         call.vendor_seconds += time.perf_counter() - began
+        failpoint("after_send")
         outcome = _outcome(call.vendor, plan, quote, response)
         end = _end(call, held, outcome, response)
         ended = await self._settle(end, quote, held)
@@ -293,11 +297,14 @@ class Guard:
         until = time.monotonic() + self._deadline_ms / 1000
         while True:
             try:
-                return await self._ledger.finish(end)
+                ended = await self._ledger.finish(end)
             except Refused as refused:
                 if time.monotonic() > until:
                     logger.error("a call's ending did not reach the ledger (%s): it will be swept as spent", refused)
                     return None
+            else:
+                failpoint("after_finish")
+                return ended
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from runcap.audit.chain import COLUMNS, EMPTY, Anchor, Row, link
 from runcap.audit.entries import read_entry
 from runcap.audit.schema import AuditFileError, prepare
+from runcap.failpoints import failpoint
 
 BUSY_TIMEOUT_MS = 2000
 """How long a write waits for another writer's lock before it fails, to be tried again later."""
@@ -110,6 +111,7 @@ class Store:
                 table, values = read_entry(stream_id, fields)
                 row, last = link(table, values, last)
                 db.execute(_insert(table), row[1:])
+            failpoint("audit_before_commit")
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
