@@ -260,7 +260,7 @@ def test_it_is_immutable() -> None:
         ("[proxy]\nauth = 'basic'", "proxy.auth is wrong: Invalid enum value 'basic'."),
         (
             "[secrets]\ncommand_timeout_seconds = 0",
-            "secrets.command_timeout_seconds is 0: write a number from 1 to 300",
+            "secrets.command_timeout_seconds is 0: write a number from 1 to 60",
         ),
         (
             "[secrets]\ncommand_env = ['A=B']",

@@ -235,7 +235,7 @@ def _secrets(written: SecretsSection, folder: Path) -> SecretsConfig:
     return SecretsConfig(
         master_key=values.master_key_spec(written.master_key, folder),
         command_timeout_seconds=values.within(
-            "secrets.command_timeout_seconds", written.command_timeout_seconds, 1, 300
+            "secrets.command_timeout_seconds", written.command_timeout_seconds, 1, 60
         ),
         command_max_age_seconds=values.within(
             "secrets.command_max_age_seconds", written.command_max_age_seconds, 0, 30 * 86400

@@ -21,6 +21,7 @@ from runcap.ledger.ledger import Ledger
 from runcap.parts import make_forwarder, make_vendors
 from runcap.proxy.backstage import LEDGER_URL, Backstage
 from runcap.reply import Reply, denied, plain_refusal
+from runcap.secretkeeper import SecretKeeper
 from runcap.secretstore import SecretStore
 from runcap.tls import AgentTLS
 from runcap.vendors.base import Vendor
@@ -48,13 +49,15 @@ class Service:
             allow_hosts=config.proxy.allow_hosts,
             deny_hosts=config.proxy.deny_hosts,
         )
-        self.agent_tls = AgentTLS(LeafCache(Authority.load_or_create(config.home / "ca")))
+        self.agent_tls = _agent_tls(config.home / "ca")
         self._guard = guard
         self._desk = desk
         self._by_host = vendors
         self._by_name = {vendor.name: vendor for vendor in vendors.values()}
+        self._ca_folder = config.home / "ca"
         self._drain_seconds = config.proxy.drain_seconds
         self._resources = resources
+        self.keeper: SecretKeeper | None = None
 
     async def handle(self, call: VendorCall) -> Reply:
         """Answer one call by the vendor that it came for."""
@@ -83,6 +86,15 @@ class Service:
             await self._guard.record_denial(row, deny)
         except Refused as unavailable:
             logger.warning("a denied destination could not be audited: %s", unavailable)
+
+    def reload(self) -> None:
+        """Read secrets and certificates anew; what cannot be read stays as it was, with a word in the log."""
+        if self.keeper is not None:
+            self.keeper.reload()
+        try:
+            self.agent_tls = _agent_tls(self._ca_folder)
+        except (ValueError, OSError) as error:
+            logger.error("the certificates stay as they were: %s", error)
 
     async def drain(self) -> None:
         """Wait for the calls under way and for their endings, at most for the configured time."""
@@ -138,6 +150,7 @@ async def open_service(config_path: str | None) -> Service:
         stack.push_async_callback(ledger.close)
         forwarder = await stack.enter_async_context(make_forwarder(config))
         store = SecretStore(config)
+        keeper = await stack.enter_async_context(SecretKeeper(store, config.secrets.command_max_age_seconds))
         guard = Guard(
             ledger=ledger,
             forwarder=forwarder,
@@ -149,3 +162,7 @@ async def open_service(config_path: str | None) -> Service:
         desk = Desk(ledger, config.audit_path, has_secret=lambda name: store.peek(name) is not None)
         return Service(config, guard, desk, vendors, stack.pop_all())
     raise AssertionError("unreachable")
+
+
+def _agent_tls(folder: Path) -> AgentTLS:
+    return AgentTLS(LeafCache(Authority.load_or_create(folder)))

@@ -169,7 +169,10 @@ class Book(Shelf):
 
     def create_customer(self, params: dict[str, Any]) -> Result:
         """POST /v1/customers."""
-        return dict(self.new("cus_", "customer", email=params.get("email"), name=params.get("name"))), 0, ""
+        made = self.new(
+            "cus_", "customer", email=params.get("email"), name=params.get("name"), balance=0, currency="usd"
+        )
+        return dict(made), 0, ""
 
     def get_customer(self, customer_id: str, params: dict[str, Any]) -> Result:
         """GET /v1/customers/{customer}."""

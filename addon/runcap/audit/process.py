@@ -21,6 +21,7 @@ from runcap.audit.auditor import Auditor
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store
 from runcap.decision import Refused
+from runcap.hardening import harden
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the auditor; returns the exit code."""
     options = _options(argv)
+    harden()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s runcap auditor %(levelname)s %(message)s")
     try:
         asyncio.run(_run(options))

@@ -7,6 +7,7 @@ import click
 
 from runcap.cli._options import config_option, json_option
 from runcap.hosts import KNOWN_VENDORS
+from runcap.ledger.ledger import Ledger
 
 _vendors = click.Choice(list(KNOWN_VENDORS))
 
@@ -21,6 +22,7 @@ def secrets() -> None:
 @config_option
 def set_(*, vendor: str, config_path: Path | None) -> None:
     """Store VENDOR's secret encrypted below home. It is read from stdin, or asked for on a terminal."""
+    from runcap.cli._context import actor, ask_ledger
     from runcap.config import load
     from runcap.secretstore import SecretStore
 
@@ -28,7 +30,14 @@ def set_(*, vendor: str, config_path: Path | None) -> None:
     asked = sys.stdin.isatty()
     value = click.prompt(f"Secret for {vendor}", hide_input=True) if asked else sys.stdin.read(4096)
     store = SecretStore(config)
-    store.seal(vendor, value.strip())
+
+    async def seal(ledger: Ledger) -> None:
+        # With the ledger open: a secret that is changed without a row in the audit would be nobody's doing.
+        action = "secret_changed" if vendor in store.sealed_vendors() else "secret_sealed"
+        store.seal(vendor, value.strip())
+        await ledger.note(action, {"vendor": vendor}, actor())
+
+    ask_ledger(config_path, seal)
     click.echo(f"sealed the secret for {vendor} in {config.home / 'secrets.json'}")
     if store.source(vendor) != "sealed":
         click.echo(

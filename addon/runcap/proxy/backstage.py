@@ -18,6 +18,7 @@ from runcap.home import prepare
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.opening import open_for_use
+from runcap.secretstore import without_secrets
 from runcap.trust import write_bundle
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class Backstage:
             *(["--rebuild"] if self._embedded is not None else []),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
-            env=_without_secrets(self._config) | {LEDGER_URL: self.ledger_url},
+            env=without_secrets(os.environ, self._config) | {LEDGER_URL: self.ledger_url},
             start_new_session=True,
             pass_fds=self.lock_fds,
         )  # fmt: skip
@@ -125,9 +126,3 @@ class Backstage:
             else:
                 if restarted:
                     logger.error("the embedded ledger had ended and was started again")
-
-
-def _without_secrets(config: Config) -> dict[str, str]:
-    """Our environment without the vendors' secrets: the auditor needs none."""
-    hidden = {vendor.secret.removeprefix("env:") for vendor in config.vendors.values()}
-    return {name: value for name, value in os.environ.items() if name not in hidden}

@@ -10,6 +10,9 @@ import sys
 from dataclasses import dataclass
 
 from runcap.config import Config
+from runcap.decision import Refused
+from runcap.hardening import harden
+from runcap.ledger.ledger import Ledger
 from runcap.proxy.backstage import LEDGER_URL, Backstage
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class Supervisor:
         self._count = workers
         self._workers: dict[int, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
+        self._asked = asyncio.Event()
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT.
@@ -55,6 +59,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signum, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up, _has_terminal())
+        harden()
         with contextlib.ExitStack() as sockets:
             addresses = self._reserve_ports(sockets)
             async with Backstage(self._config) as backstage:
@@ -66,12 +72,42 @@ class Supervisor:
                     ]
                     sys.stdout.write(addresses.ready_line() + "\n")
                     sys.stdout.flush()
-                    await self._stopping.wait()
+                    await self._reload_until_stopped(backstage)
                 finally:
                     for keeper in keepers:
                         keeper.cancel()
                     await asyncio.gather(*keepers, return_exceptions=True)
                     await asyncio.gather(*(self._stop(worker) for worker in self._workers.values()))
+
+    def _hang_up(self, had_terminal: bool) -> None:
+        """SIGHUP: somebody wants secrets and certificates read anew, or the terminal that we ran in has gone."""
+        if had_terminal and not _has_terminal():
+            self._stopping.set()
+        self._asked.set()
+
+    async def _reload_until_stopped(self, backstage: Backstage) -> None:
+        stopping = asyncio.create_task(self._stopping.wait())
+        while not self._stopping.is_set():
+            asked = asyncio.create_task(self._asked.wait())
+            await asyncio.wait({stopping, asked}, return_when=asyncio.FIRST_COMPLETED)
+            asked.cancel()
+            if self._asked.is_set() and not self._stopping.is_set():
+                self._asked.clear()
+                await self._reload(backstage)
+
+    async def _reload(self, backstage: Backstage) -> None:
+        for worker in self._workers.values():
+            if worker.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    worker.send_signal(signal.SIGHUP)
+        kinds = {name: vendor.secret.partition(":")[0] for name, vendor in self._config.vendors.items()}
+        ledger = Ledger.connect(backstage.ledger_url, namespace=self._config.ledger.namespace)
+        try:
+            await ledger.note("secrets_reloaded", {"sources": kinds}, "SIGHUP")
+        except Refused as refused:
+            logger.error("that secrets are read anew could not be audited: %s", refused)
+        finally:
+            await ledger.close()
 
     def _reserve_ports(self, sockets: contextlib.ExitStack) -> Addresses:
         """Bind without listening: the ports are ours as long as we live, and only workers are connected to."""
@@ -99,7 +135,9 @@ class Supervisor:
         self._workers[slot] = worker
         assert worker.stdout is not None
         try:
-            line = await asyncio.wait_for(worker.stdout.readline(), _START_SECONDS)
+            # Its first act is to run the commands that print secrets.
+            patience = _START_SECONDS + self._config.secrets.command_timeout_seconds
+            line = await asyncio.wait_for(worker.stdout.readline(), patience)
         except TimeoutError:
             line = b""
         if line != b"ready\n":
@@ -129,6 +167,14 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 worker.kill()
             await worker.wait()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def _name(sock: socket.socket) -> tuple[str, int]:

@@ -16,6 +16,7 @@ import uvloop
 
 from runcap.addon import Runcap
 from runcap.decision import Refused
+from runcap.hardening import harden
 from runcap.proxy.crowd import fitting
 from runcap.proxy.engine import Engine, bind
 from runcap.service import open_service
@@ -29,6 +30,7 @@ async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str,
         loop.add_signal_handler(signum, stop.set)
     loop.add_reader(sys.stdin.fileno(), _stop_at_end_of_file, loop, stop)
     addon = Runcap()
+    loop.add_signal_handler(signal.SIGHUP, _reload, addon)
     addon.service = await open_service(config)
     engine = Engine(addon, fitting(addon.service.limits))
     await engine.listen(bind(*listen), bind(*gateway) if gateway else None)
@@ -37,6 +39,11 @@ async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str,
     await stop.wait()
     engine.close()
     await addon.done()
+
+
+def _reload(addon: Runcap) -> None:
+    if addon.service is not None:
+        addon.service.reload()
 
 
 def _stop_at_end_of_file(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -57,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--listen", type=_address, required=True)
     parser.add_argument("--gateway", type=_address)
     arguments = parser.parse_args(argv)
+    harden()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker[%(process)d] %(levelname)s %(message)s")
     try:
         with contextlib.suppress(KeyboardInterrupt):
