@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "exec": ("runcap.cli.exec", "Run a command under a cap of its own."),
     "env": ("runcap.cli.env", "Print what an agent's environment needs."),
     "doctor": ("runcap.cli.doctor", "See what works for an agent, and what mends the rest."),
+    "mcp": ("runcap.cli.mcp", "Tell an agent its budget, over MCP."),
     "keys": ("runcap.cli.keys", "Issue, list, show and revoke runs' vault keys."),
     "caps": ("runcap.cli.caps", "Set, list and remove caps of fleets and vendors."),
     "freeze": ("runcap.cli.freeze", "Let nothing of a run, fleet or vendor through."),

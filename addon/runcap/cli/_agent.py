@@ -41,15 +41,16 @@ def agent_environment(
         click.UsageError: as `proxy_address`.
         HomeError, AuthorityError: the CA cannot be used.
     """
-    spot = agent_spot(config, proxy)
+    spot = agent_spot(config, proxy, vault_key)
     return agent_variables(spot, local_place(config), vault_key, environment, shim=shim)
 
 
-def agent_spot(config: Config, proxy: str | None) -> Spot:
-    """Where an agent finds the proxy, by the configuration or by ``--proxy``."""
+def agent_spot(config: Config, proxy: str | None, vault_key: str) -> Spot:
+    """Where an agent finds the proxy, by configuration or ``--proxy``; with its key, if the proxy asks for it."""
     gateway = config.proxy.gateway
+    user = f"run:{vault_key}@" if config.proxy.auth == "vault_key" else ""
     return Spot(
-        proxy=f"http://{proxy_address(config, proxy)}",
+        proxy=f"http://{user}{proxy_address(config, proxy)}",
         gateway=f"http://{_for_clients(gateway)}" if gateway is not None and gateway.port else "",
         twilio_account_sid=config.vendors["twilio"].account_sid,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from runcap.cli._agent import proxy_option
+from runcap.cli._agent import agent_spot, proxy_option
 from runcap.cli._options import config_option, json_option
 from runcap.config import Config
 
@@ -78,9 +78,7 @@ def _config(config_path: Path | None, proxy: str | None) -> tuple[Config | None,
     if config.source is None and not (config.home / "ca" / "ca.pem").exists():
         return None, proxy
     if proxy is None and config.proxy.listen.port:
-        from runcap.cli._agent import agent_spot
-
-        return config, agent_spot(config, None).proxy
+        return config, agent_spot(config, None, os.environ.get("RUNCAP_VAULT_KEY", "")).proxy
     return config, proxy
 
 
@@ -88,7 +86,7 @@ def _config(config_path: Path | None, proxy: str | None) -> tuple[Config | None,
 def _environment(config: Config | None, proxy: str | None) -> Iterator[tuple[dict[str, str], dict[str, str] | None]]:
     """The environment to examine, and what it should hold; None for the latter without a configuration."""
     from runcap.agentenv import agent_variables
-    from runcap.cli._agent import agent_environment, agent_spot, own_environment, place_below
+    from runcap.cli._agent import agent_environment, own_environment, place_below
     from runcap.runs import parse_vault_key
 
     key = os.environ.get("RUNCAP_VAULT_KEY")
@@ -97,7 +95,7 @@ def _environment(config: Config | None, proxy: str | None) -> Iterator[tuple[dic
         if config is not None and bare is not None and (proxy is not None or config.proxy.listen.port):
             # Nothing is written: a file that is missing is to be found missing.
             place = place_below(config.home)
-            expected = agent_variables(agent_spot(config, proxy), place, bare, os.environ, shim=True)
+            expected = agent_variables(agent_spot(config, proxy, bare), place, bare, os.environ, shim=True)
         yield dict(os.environ), expected
         return
     with _own_run(config) as vault_key:

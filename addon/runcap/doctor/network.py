@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from runcap.doctor.asking import Answer, ask_budget, ask_canary
+from runcap.asking import Answer, ask_canary, ask_runcap
+from runcap.budget import BUDGET_PATH
 from runcap.doctor.finding import Finding, Mends, fault, ok, skipped
 from runcap.hosts import KNOWN_VENDORS
 
@@ -74,7 +75,7 @@ def check_vendors(environment: Mapping[str, str], proxy: str, vault_key: str, me
 def ask(environment: Mapping[str, str], proxy: str) -> Answer | None:
     """The run's budget, asked once for all checks that read it; None if nobody answers."""
     try:
-        return ask_budget(proxy, environment.get("RUNCAP_VAULT_KEY", ""))
+        return ask_runcap(proxy, BUDGET_PATH, environment.get("RUNCAP_VAULT_KEY", ""))
     except (OSError, http.client.HTTPException):
         return None
 
@@ -112,7 +113,7 @@ def _problem(url: str, vault_key: str) -> str | None:
     try:
         if urlsplit(url).port is None:
             return "no port is given"
-        answer = ask_budget(url, vault_key)
+        answer = ask_runcap(url, BUDGET_PATH, vault_key)
     except ValueError as error:
         return str(error)
     except OSError as error:

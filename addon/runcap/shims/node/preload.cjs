@@ -89,7 +89,7 @@ function openTunnel(host, callback) {
     port: proxy.port,
     method: 'CONNECT',
     path: authority,
-    headers: { host: authority },
+    headers: proxy.username ? { host: authority, 'proxy-authorization': `Basic ${credential()}` } : { host: authority },
     agent: false,
   });
   request.once('connect', (response, socket, head) => {
@@ -108,6 +108,11 @@ function openTunnel(host, callback) {
   });
   request.setTimeout(CONNECT_TIMEOUT_MS, () => request.destroy(new Error(`no answer within ${CONNECT_TIMEOUT_MS} ms`)));
   request.end();
+}
+
+/** For a proxy that wants to know whose connection it is. */
+function credential() {
+  return Buffer.from(`${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`).toString('base64');
 }
 
 function isVendor(host, port) {

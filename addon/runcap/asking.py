@@ -1,4 +1,4 @@
-"""How the doctor itself asks the proxy: the standard library alone, so that no SDK's ways get in between."""
+"""How runcap's own tools ask the proxy: with the standard library alone, so that no SDK's ways get in between."""
 
 import base64
 import http.client
@@ -6,10 +6,9 @@ import json
 import ssl
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from runcap.agentenv import OWN_HOST
-from runcap.budget import BUDGET_PATH
 from runcap.canary import CANARY_PATH
 
 _SECONDS = 5.0
@@ -29,8 +28,8 @@ class Answer:
         return "run_id" in self.fields
 
 
-def ask_budget(proxy: str, vault_key: str) -> Answer:
-    """Ask through the proxy for the run's budget.
+def ask_runcap(proxy: str, path: str, vault_key: str) -> Answer:
+    """Ask runcap itself, through the proxy (`runcap.budget` has the paths).
 
     Raises:
         OSError, http.client.HTTPException: nobody answers there, or not in HTTP.
@@ -38,7 +37,7 @@ def ask_budget(proxy: str, vault_key: str) -> Answer:
     address = urlsplit(proxy)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=_SECONDS)
     headers = {"Authorization": f"Bearer {vault_key}", "Host": OWN_HOST}
-    return _ask(connection, f"http://{OWN_HOST}{BUDGET_PATH}", headers)
+    return _ask(connection, f"http://{OWN_HOST}{path}", headers)
 
 
 def ask_canary(proxy: str, bundle: str, host: str, vault_key: str, account_sid: str) -> Answer:
@@ -51,10 +50,18 @@ def ask_canary(proxy: str, bundle: str, host: str, vault_key: str, account_sid: 
     address = urlsplit(proxy)
     context = ssl.create_default_context(cafile=bundle)
     connection = http.client.HTTPSConnection(str(address.hostname), address.port, context=context, timeout=_SECONDS)
-    connection.set_tunnel(host, 443)
+    connection.set_tunnel(host, 443, headers=_proxy_headers(address))
     basic = base64.b64encode(f"{account_sid}:{vault_key}".encode()).decode()
     authorization = f"Basic {basic}" if "twilio" in host else f"Bearer {vault_key}"
     return _ask(connection, CANARY_PATH, {"Authorization": authorization})
+
+
+def _proxy_headers(proxy: SplitResult) -> dict[str, str]:
+    """For a proxy that wants to know whose connection it is (``proxy.auth``)."""
+    if proxy.username is None:
+        return {}
+    credential = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(credential.encode()).decode()}"}
 
 
 def _ask(connection: http.client.HTTPConnection, target: str, headers: dict[str, str]) -> Answer:
