@@ -15,7 +15,6 @@ from pathlib import Path
 from runcap.audit.chain import COLUMNS, EMPTY, Anchor, Row, link
 from runcap.audit.entries import read_entry
 from runcap.audit.schema import AuditFileError, prepare
-from runcap.failpoints import failpoint
 
 BUSY_TIMEOUT_MS = 2000
 """How long a write waits for another writer's lock before it fails, to be tried again later."""
@@ -104,14 +103,13 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         try:
             last = _tail(db)
-            written = _already_written(db, [stream_id for stream_id, _ in entries])
+            written = already_written(db, [stream_id for stream_id, _ in entries])
             for stream_id, fields in entries:
                 if stream_id in written:
                     continue
                 table, values = read_entry(stream_id, fields)
                 row, last = link(table, values, last)
                 db.execute(_insert(table), row[1:])
-            failpoint("audit_before_commit")
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -200,7 +198,7 @@ def _tail(db: sqlite3.Connection) -> Anchor:
     return EMPTY if row is None else Anchor(*row)
 
 
-def _already_written(db: sqlite3.Connection, stream_ids: list[str]) -> set[str]:
+def already_written(db: sqlite3.Connection, stream_ids: list[str]) -> set[str]:
     """Those of the ids that are rows: a crash between commit and trim leaves them in the stream."""
     written: set[str] = set()
     for start in range(0, len(stream_ids), 500):  # SQLite's oldest limit of variables is 999

@@ -4,6 +4,7 @@ A new one is told so, a lost one is found and, if it is the embedded one, rebuil
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import sqlite3
@@ -14,7 +15,7 @@ from runcap.audit.auditor import exclusive, lock_path
 from runcap.config import Config
 from runcap.decision import Code, Refused
 from runcap.ledger.ledger import Ledger
-from runcap.ledger.rebuild import rebuild
+from runcap.ledger.rebuild import Rebuilt, rebuild
 from runcap.ledger.standing import Standing, compare, looking_at
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ _ACTOR = "runcap.toml"
 _START_ACTOR = "runcap"
 _WAIT_SECONDS = 60.0
 """For somebody else who writes the audit, and so is the one who rebuilds the embedded ledger."""
+_LOCK_SECONDS = 0.5
+"""For the audit's lock, before it is taken for granted that somebody is writing the audit."""
 _LOOK_SECONDS = 0.1
 
 
@@ -103,6 +106,40 @@ async def _rebuild_alone(ledger: Ledger, audit_path: Path) -> bool:
                 return False
             return True
         return standing is Standing.CURRENT and (state.vouched or await ledger.vouch(state))
+
+
+async def rebuild_on_request(
+    ledger: Ledger, audit_path: Path, actor: str, *, unverified: bool = False
+) -> Rebuilt | None:
+    """Rebuild because an operator says so, whatever the ledger holds; whoever writes the audit is asked to, if any.
+
+    Returns:
+        What came back; None if it was done by who writes the audit.
+
+    Raises:
+        LookupError: there is no audit to rebuild from.
+        RuntimeError: the audit is another ledger's, or not whole, or who writes it has not rebuilt the ledger in time.
+        Refused: ``ledger_unavailable``.
+    """
+    standing, before = await compare(ledger, looking_at(audit_path))
+    if standing is Standing.FOREIGN:
+        raise RuntimeError(f"{audit_path} is not the audit that the ledger has seen grow: see `runcap audit verify`")
+    if not audit_has_rows(audit_path):
+        raise LookupError(f"there is nothing in {audit_path} to rebuild a ledger from")
+    give_up = asyncio.Event()
+    asyncio.get_running_loop().call_later(_LOCK_SECONDS, give_up.set)
+    async with exclusive(lock_path(audit_path), give_up) as held:
+        if held:
+            return await rebuild(ledger, audit_path, actor, unverified=unverified)
+    if unverified:
+        raise RuntimeError("runcap is running: stop it first, since it only rebuilds from an audit that is whole")
+    await ledger.ask_for_rebuild()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while (state := await ledger.state()).rebuilding or state.epoch in ("", before.epoch):  # noqa: ASYNC110 (another process)
+                await asyncio.sleep(_LOOK_SECONDS)
+            return None
+    raise RuntimeError(f"whoever writes {audit_path} has not rebuilt the ledger: its log says why")
 
 
 def audit_has_rows(path: Path) -> bool:

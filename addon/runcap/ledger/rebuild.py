@@ -23,7 +23,7 @@ from runcap.audit.verify import verify
 from runcap.ledger.auditrows import rows_of_file
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Level
-from runcap.ledger.recount import _OBJECT_TTL_MS, Entries, Recount
+from runcap.ledger.recount import ADJUSTED_TTL_MS, OBJECT_TTL_MS, Entries, Recount
 from runcap.ledger.restoring import Item, OpenCall
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ async def _restore_cap(ledger: Ledger, level: Level | str, name: str, caps: Caps
 
 def _items(counted: Recount, now_ms: int) -> Iterator[Item]:
     """Counters, objects and idempotency records as `restore` takes them."""
-    periods = _open_periods(now_ms)
+    periods = open_periods(now_ms)
     for selector in counted.spent:
         values: list[str | int] = []
         for name, micros in counted.total(selector).items():
@@ -156,7 +156,7 @@ def _items(counted: Recount, now_ms: int) -> Iterator[Item]:
                 values += [name.removesuffix("spent") + "held", 0, name, micros]
         yield ["hash", f"spend:{selector}", "", len(values), *values]
     for (vendor, object_id), known in counted.objects.items():
-        ttl_ms = known.touched_ms + _OBJECT_TTL_MS - now_ms
+        ttl_ms = known.touched_ms + OBJECT_TTL_MS - now_ms
         if ttl_ms > 0:
             lines = [part for selector, entries in known.entries.items() for part in (selector, _lines(entries))]
             yield ["hash", f"obj:{vendor}:{object_id}", ttl_ms, len(lines), *lines]
@@ -165,6 +165,10 @@ def _items(counted: Recount, now_ms: int) -> Iterator[Item]:
             facts = ["fingerprint", record.fingerprint, "state", "done", "reservation", record.reservation]
             facts += ["loose", _lines(record.loose)] if record.loose else []
             yield ["hash", f"idem:{run_id}:{digest}", record.until_ms - now_ms, len(facts), *facts]
+
+    for (vendor, resource), (micros, at_ms) in counted.adjusted.items():
+        if (ttl_ms := at_ms + ADJUSTED_TTL_MS - now_ms) > 0:
+            yield ["text", f"adjusted:{vendor}:{resource}", ttl_ms, micros]
 
 
 def _open_items(calls: list[OpenCall]) -> Iterator[Item]:
@@ -175,7 +179,7 @@ def _open_items(calls: list[OpenCall]) -> Iterator[Item]:
             yield ["hash", call.idempotency_key, call.idempotency_ttl_ms, len(fields), *fields]
 
 
-def _open_periods(now_ms: int) -> frozenset[str]:
+def open_periods(now_ms: int) -> frozenset[str]:
     """The counters that the ledger keeps: today and yesterday, this month and the last one, the total."""
     now = datetime.fromtimestamp(now_ms // 1000, UTC)
     days = (now - timedelta(days=1), now)

@@ -14,8 +14,10 @@ import msgspec
 
 from runcap.ledger.model import WINDOWS, Caps, Run, Window
 
-_OBJECT_TTL_MS = 400 * 86_400_000
+OBJECT_TTL_MS = 400 * 86_400_000
 """As in scripts/objects.lua."""
+ADJUSTED_TTL_MS = 30 * 86_400_000
+"""As in scripts/adjust.lua."""
 
 type Entries = tuple[tuple[str, int], ...]
 """What has been counted for an object, oldest first: day and micros."""
@@ -77,6 +79,8 @@ class Recount:
     """Selector → day → micros."""
     objects: dict[tuple[str, str], CountedObject] = field(default_factory=dict)
     retried: dict[tuple[str, str], Retried] = field(default_factory=dict)
+    adjusted: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """Vendor and resource whose real cost is known → the difference in micros, and when it was counted, in ms."""
     unreadable: list[str] = field(default_factory=list)
     """What could not be replayed, one sentence each."""
     wanted: frozenset[str] = frozenset()
@@ -124,7 +128,7 @@ class Recount:
         facts, key = row.facts, (row.vendor, row.facts["object"])
         total, final = int(facts["object_micros"]), "final" in facts
         known = self.objects.get(key)
-        if known is None or row.ended_ms - known.touched_ms > _OBJECT_TTL_MS:
+        if known is None or row.ended_ms - known.touched_ms > OBJECT_TTL_MS:
             known = self.objects[key] = CountedObject()
         retried = self.retried.get((row.run_id, facts["idem"])) if "replay" in facts and "idem" in facts else None
         loose = retried.loose if retried is not None else ()
@@ -194,6 +198,15 @@ class Recount:
                 self.frozen.add(what)
             case "unfrozen":
                 self.frozen.discard(what)
+            case "adjusted":
+                self._adjust(row)
+
+    def _adjust(self, row: AdminRow) -> None:
+        """As scripts/adjust.lua does."""
+        vendor, micros = row.detail["vendor"], row.detail["micros"]
+        for selector in self._selectors_of(row.run_id, vendor):
+            self._add(selector, row.detail["day"], micros)
+        self.adjusted[vendor, row.detail["resource"]] = (micros, row.at_ms)
 
     def _issued(self, row: AdminRow) -> Run:
         """The run as it was issued; one whose row has what we do not know comes back revoked: unclear is refused."""

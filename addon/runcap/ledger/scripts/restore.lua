@@ -5,6 +5,7 @@
 -- KEYS[1]  the namespace's prefix
 -- ARGV     items, one behind the other, each:
 --            'hash', key without prefix, how long it lives in ms or '', number of values, field, value, field, value, …
+--            'text', key without prefix, how long it lives in ms, value
 --            'open', reservation id, deadline in ms, its text (reservations.lua)
 --
 -- Returns {'OK'}, {'NOT_REBUILDING'} or {'UNTRUSTED'}.
@@ -43,6 +44,9 @@ while index <= #ARGV do
     redis.call('HSET', key, unpack(ARGV, index + 4, index + 3 + count))
     if ttl_ms ~= '' then redis.call('PEXPIRE', key, text_of(number_of(ttl_ms, 'ttl_ms'))) end
     index = index + 4 + count
+  elseif ARGV[index] == 'text' then
+    redis.call('SET', PREFIX .. ARGV[index + 1], ARGV[index + 3], 'PX', ARGV[index + 2])
+    index = index + 4
   elseif ARGV[index] == 'open' then
     reopen(ARGV[index + 1], ARGV[index + 2], ARGV[index + 3])
     index = index + 4
