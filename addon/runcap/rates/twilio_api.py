@@ -182,11 +182,9 @@ def _decoded(path: str, response: Response) -> dict[str, Any]:
 
 
 async def _all(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all; the first failure ends the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except* (SyncError, ValueError, AttributeError, TypeError) as failures:
-        first = failures.exceptions[0]
-        raise SyncError(str(first)) from first
+    """Run all to their ends, so that every connection is put back whole; then the first failure counts."""
+    for failure in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(failure, (SyncError, AttributeError, TypeError)):
+            raise SyncError(str(failure)) from failure
+        if failure is not None:
+            raise failure
