@@ -13,7 +13,8 @@ import pytest
 
 from runcap.config import Config, load
 from runcap.home import HomeError
-from runcap.secretstore import Secret, SecretError, SecretMissing, SecretStore, resolve
+from runcap.sealed import SealedFile
+from runcap.secretstore import Secret, SecretError, SecretMissing, SecretStore, resolve, without_secrets
 
 CANARY = "sk_live_canary0123456789"
 
@@ -85,7 +86,7 @@ def test_from_a_file(config: Config, tmp_path: Path) -> None:
 def test_a_file_that_is_gone_is_missing(config: Config, tmp_path: Path) -> None:
     """The error names option and path."""
     with pytest.raises(SecretMissing, match=r"vendors\.stripe\.secret is file:.*nowhere"):
-        resolve(f"file:{tmp_path / 'nowhere'}", "stripe", tmp_path)
+        resolve(f"file:{tmp_path / 'nowhere'}", "stripe", SealedFile(tmp_path))
 
 
 def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_file_that_others_can_write_is_refused(tmp_path: Path) -> None:
     path.write_text(CANARY)
     path.chmod(0o622)
     with pytest.raises(SecretError, match="chmod 600"):
-        resolve(f"file:{path}", "stripe", tmp_path)
+        resolve(f"file:{path}", "stripe", SealedFile(tmp_path))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file that root owns")
@@ -103,7 +104,7 @@ def test_a_mounted_secret_of_roots_is_taken(tmp_path: Path, caplog: pytest.LogCa
     path = tmp_path / "stripe.key"
     path.write_text(CANARY)
     path.chmod(0o644)
-    assert CANARY == resolve(f"file:{path}", "stripe", tmp_path).reveal()
+    assert CANARY == resolve(f"file:{path}", "stripe", SealedFile(tmp_path)).reveal()
     assert "other users may read" in caplog.text
 
 
@@ -115,7 +116,7 @@ def test_a_users_open_file_is_refused(tmp_path: Path) -> None:
     path.chmod(0o640)
     os.chown(path, 1234, 1234)
     with pytest.raises(SecretError, match="open to other users"):
-        resolve(f"file:{path}", "stripe", tmp_path)
+        resolve(f"file:{path}", "stripe", SealedFile(tmp_path))
 
 
 @pytest.mark.parametrize("bad", ["short", "two words here", "line\nbreak-in-it", "umlaut-\u00e4-123", "x" * 513])
@@ -125,7 +126,7 @@ def test_what_is_no_secret_is_refused_without_a_trace(
     """A secret goes into a header: blanks, control and other characters are refused, and not repeated."""
     monkeypatch.setenv("SOME_SECRET", bad)
     with pytest.raises(SecretError, match="8 to 512 printable ASCII") as caught:
-        resolve("env:SOME_SECRET", "stripe", tmp_path)
+        resolve("env:SOME_SECRET", "stripe", SealedFile(tmp_path))
     assert bad not in str(caught.value)
 
 
@@ -134,7 +135,7 @@ def test_a_vault_key_is_no_secret(prefix: str, monkeypatch: pytest.MonkeyPatch, 
     """Started inside an agent's environment, runcap would otherwise send vault keys to the vendor."""
     monkeypatch.setenv("SOME_SECRET", prefix + "vk_" + "a1B2" * 10)
     with pytest.raises(SecretError, match="vault key"):
-        resolve("env:SOME_SECRET", "stripe", tmp_path)
+        resolve("env:SOME_SECRET", "stripe", SealedFile(tmp_path))
 
 
 def test_sealing_and_opening(config: Config) -> None:
@@ -162,7 +163,7 @@ def test_the_master_key_from_the_environment(config: Config, monkeypatch: pytest
     assert CANARY == store.get("stripe").reveal()
     monkeypatch.setenv("RUNCAP_MASTER_KEY", base64.b64encode(bytes([1] * 32)).decode())
     with pytest.raises(HomeError, match="not sealed with this master key"):
-        resolve("sealed", "stripe", config.home)
+        resolve("sealed", "stripe", SealedFile(config.home))
 
 
 @pytest.mark.parametrize("key", ["short", base64.b64encode(bytes(16)).decode(), "!" * 44])
@@ -192,7 +193,7 @@ def test_entries_cannot_change_places(config: Config) -> None:
     document["sealed"]["resend"] = document["sealed"].pop("stripe")
     path.write_text(json.dumps(document))
     with pytest.raises(HomeError, match="was changed since"):
-        resolve("sealed", "resend", config.home)
+        resolve("sealed", "resend", SealedFile(config.home))
 
 
 def test_an_open_or_damaged_sealed_file_is_refused(config: Config) -> None:
@@ -207,3 +208,92 @@ def test_an_open_or_damaged_sealed_file_is_refused(config: Config) -> None:
     path.write_text("{}")
     with pytest.raises(HomeError, match="is damaged"):
         store.sealed_vendors()
+
+
+def script(tmp_path: Path, body: str) -> str:
+    """A command that does what the shell script says."""
+    path = tmp_path / "print secret"
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o700)
+    return f"exec:'{path}' one 'two words'"
+
+
+def test_from_a_command(config: Config, tmp_path: Path) -> None:
+    """``exec:`` runs it without a shell, once, however often the secret is asked for; `refresh` runs it again."""
+    counted = tmp_path / "counted"
+    spec = script(tmp_path, f'echo x >> "{counted}"; echo "sk_live_$#_$(wc -l < "{counted}" | tr -d " ")"')
+    store = SecretStore(with_spec(config, "stripe", spec))
+    assert store.peek("stripe") is None
+    assert ["sk_live_2_1", "sk_live_2_1"] == [store.get("stripe").reveal(), store.get("stripe").reveal()]
+    assert store.refresh()
+    assert "sk_live_2_2" == store.get("stripe").reveal()
+
+
+def test_a_command_that_fails_later_leaves_its_secret(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secret manager that is down stops no call; the log says so, and does not repeat what was printed."""
+    broken = tmp_path / "broken"
+    store = SecretStore(
+        with_spec(config, "stripe", script(tmp_path, f'echo {CANARY}; echo {CANARY} >&2; test ! -e "{broken}"'))
+    )
+    assert CANARY == store.get("stripe").reveal()
+    broken.touch()
+    assert not store.refresh()
+    assert CANARY == store.get("stripe").reveal()
+    assert "ended with 1" in caplog.text
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (f"echo {CANARY}; exit 3", "print secret ended with 3: run it by hand"),
+        ("true", "8 to 512 printable ASCII"),
+        (f"echo {CANARY}; echo {CANARY}", "8 to 512 printable ASCII"),
+        ("head -c 100000 /dev/zero", "printed more than 4096 bytes"),
+        ("yes", "printed more than 4096 bytes"),
+        ("printf '\\303\\244aaaaaaaaa'", "something else than one line of ASCII"),
+        ("sleep 30", "did not end in 1 s"),
+        (f"echo {CANARY}; exec >/dev/null; sleep 30", "did not end in 1 s"),
+        ("sleep 30 & echo started", "did not end in 1 s"),
+    ],
+)
+def test_a_command_that_prints_no_secret(config: Config, tmp_path: Path, body: str, expected: str) -> None:
+    """The error names the option and the program, and repeats nothing that was printed."""
+    config = replace(config, secrets=replace(config.secrets, command_timeout_seconds=1))
+    store = SecretStore(with_spec(config, "stripe", script(tmp_path, body)))
+    with pytest.raises(SecretError, match=expected) as caught:
+        store.get("stripe")
+    assert "vendors.stripe.secret (exec:)" in str(caught.value)
+    assert CANARY not in str(caught.value)
+
+
+def test_a_command_that_is_not_there(config: Config) -> None:
+    """It is named, without its arguments."""
+    store = SecretStore(with_spec(config, "stripe", "exec:/no/such/program --token canary"))
+    with pytest.raises(SecretError, match="/no/such/program cannot be run: No such file or directory") as caught:
+        store.get("stripe")
+    assert "canary" not in str(caught.value)
+
+
+def test_a_command_gets_no_other_secret(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has what ``command_env`` names for it, and no vendor's secret."""
+    monkeypatch.setenv("RESEND_API_KEY", "re_0123456789")
+    monkeypatch.setenv("VAULT_TOKEN", "token-of-the-vault")
+    config = replace(config, secrets=replace(config.secrets, command_env=("VAULT_TOKEN",)))
+    spec = script(tmp_path, 'echo "token=$VAULT_TOKEN,resend=$RESEND_API_KEY"')
+    assert "token=token-of-the-vault,resend=" == SecretStore(with_spec(config, "stripe", spec)).get("stripe").reveal()
+
+
+def test_an_environment_without_secrets(config: Config) -> None:
+    """No vendor's secret, no master key, nothing of the commands', and no URL of the ledger."""
+    config = replace(
+        config,
+        secrets=replace(config.secrets, master_key="env:MY_MASTER", command_env=("VAULT_TOKEN",)),
+        ledger=replace(config.ledger, url="redis://:password@ledger"),
+    )
+    hidden = ("STRIPE_SECRET_KEY", "TWILIO_AUTH_TOKEN", "RESEND_API_KEY", "MY_MASTER", "RUNCAP_MASTER_KEY")
+    environment = {**dict.fromkeys((*hidden, "VAULT_TOKEN"), "x"), "REDIS": config.ledger.url, "PATH": "/bin"}
+    assert {"PATH": "/bin"} == without_secrets(environment, config)
+    assert {"PATH": "/bin", "VAULT_TOKEN": "x"} == without_secrets(environment, config, keep=("VAULT_TOKEN",))

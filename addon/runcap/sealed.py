@@ -1,13 +1,6 @@
-"""Secrets at rest below home: AES-256-GCM, one entry a vendor, under a master key.
+"""Secrets at rest below home: AES-256-GCM, one entry a vendor, under the master key (`runcap.masterkey`)."""
 
-The master key is RUNCAP_MASTER_KEY (32 bytes in base64), or ``master.key`` beside the file. The first keeps the key off
-the disk that holds what it opens; the second only keeps secrets out of backups and terminals that show one file.
-"""
-
-import base64
-import binascii
 import datetime as dt
-import os
 import secrets
 from pathlib import Path
 
@@ -16,9 +9,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from runcap.home import HomeError, locked, prepare, read_private, write_file
+from runcap.masterkey import MasterKey
 
-MASTER_KEY = "RUNCAP_MASTER_KEY"
-_KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
@@ -36,9 +28,11 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SealedFile:
     """``secrets.json`` of one home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, master_key: str = "") -> None:
+        """Take the home, and where its master key is (``secrets.master_key``)."""
         self.path = home / "secrets.json"
         self._home = home
+        self._master_key_spec = master_key
 
     def vendors(self) -> dict[str, str]:
         """The vendors that have a secret here, with when it was sealed (UTC, ISO 8601); no key is needed.
@@ -62,7 +56,7 @@ class SealedFile:
         except InvalidTag:
             raise HomeError(
                 f"The secret for {vendor} in {self.path} was not sealed with this master key, or was changed since: "
-                f"give the right key in {MASTER_KEY}, or run `runcap secrets set {vendor}` again."
+                f"give the right key in {self._where().place}, or run `runcap secrets set {vendor}` again."
             ) from None
         return plain.decode("ascii")
 
@@ -94,30 +88,19 @@ class SealedFile:
             raise HomeError(f"{self.path} was written by a newer runcap (version {document.version}).")
         return document
 
+    def _where(self) -> MasterKey:
+        """Asked anew each time: the environment, a file or a keyring may have got it meanwhile."""
+        return MasterKey(self._home, self._master_key_spec)
+
     def _master_key(self, *, create: bool = False) -> bytes:
-        text = os.environ.get(MASTER_KEY)
-        if text:
-            return _parse_key(text, MASTER_KEY)
-        path = self._home / "master.key"
-        try:
-            return _parse_key(read_private(path).decode("ascii", "replace"), str(path))
-        except FileNotFoundError:
-            # A new key opens nothing that an earlier one has sealed.
-            if not create or self._load().sealed:
-                raise HomeError(f"{self.path} needs the key that sealed it, in {MASTER_KEY} or {path}.") from None
-        key = secrets.token_bytes(_KEY_BYTES)
-        write_file(path, base64.b64encode(key) + b"\n")
-        return key
-
-
-def _parse_key(text: str, where: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise HomeError(f"{where} must be {_KEY_BYTES} bytes in base64, such as `openssl rand -base64 32` writes.")
-    return key
+        where = self._where()
+        key = where.load()
+        if key is not None:
+            return key
+        # A new key opens nothing that an earlier one has sealed.
+        if not create or self._load().sealed:
+            raise HomeError(f"{self.path} needs the key that sealed it, in {where.place}.")
+        return where.create()
 
 
 def _associated(vendor: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The vendors' real secrets: from the environment, a file, or sealed below home.
+"""The vendors' real secrets: from the environment, a file, a command, or sealed below home.
 
 Not named ``secrets``: mitmdump puts this folder on `sys.path` while it loads the addon, and a
 ``secrets.py`` there would shadow the standard library's.
@@ -9,9 +9,12 @@ import logging
 import os
 import re
 import stat
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
+from runcap import masterkey, secretcommand
 from runcap.config import Config
 from runcap.sealed import SealedFile
 
@@ -56,12 +59,16 @@ class Secret:
 
 
 class SecretStore:
-    """The secrets of one configuration. Whatever is in a file is read anew when the file has changed."""
+    """The secrets of one configuration. Whatever is in a file is read anew when the file has changed.
+
+    A command runs when its secret is first asked for, and then in `refresh` alone (`runcap.secretkeeper`).
+    """
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._specs = {name: vendor.secret for name, vendor in config.vendors.items()}
-        self._home = config.home
-        self._sealed = SealedFile(config.home)
+        self._sealed = SealedFile(config.home, config.secrets.master_key)
+        self._printed: dict[str, Secret | SecretError] = {}
         self._read: dict[str, tuple[object, Secret]] = {}
         self._warned: set[str] = set()
 
@@ -70,14 +77,60 @@ class SecretStore:
 
         Raises:
             SecretMissing: there is none where the configuration says.
-            SecretError: what is there cannot be used.
+            SecretError: what is there cannot be used, or its command failed.
             HomeError: the sealed file is open to other users.
         """
-        version = self._version(self._specs[vendor])
+        spec = self._specs[vendor]
+        if spec.startswith("exec:"):
+            return self._get_printed(vendor)
+        version = self._version(spec)
         known = self._read.get(vendor)
         if known is None or known[0] != version:
-            known = self._read[vendor] = (version, resolve(self._specs[vendor], vendor, self._home))
+            known = self._read[vendor] = (version, resolve(spec, vendor, self._sealed))
         return known[1]
+
+    @property
+    def has_commands(self) -> bool:
+        """Whether a command prints any of the secrets."""
+        return any(spec.startswith("exec:") for spec in self._specs.values())
+
+    def refresh(self) -> bool:
+        """Read all secrets anew, and run the commands again; says whether each of these printed a secret.
+
+        Blocks as long as the commands take. One that fails leaves the secret that it printed before: a secret manager
+        that is down for an hour should not stop runs that it has nothing to do with.
+        """
+        self._read.clear()
+        self._warned.clear()
+        vendors = [vendor for vendor, spec in self._specs.items() if spec.startswith("exec:")]
+        with ThreadPoolExecutor(max_workers=max(1, len(vendors))) as threads:
+            return all(list(threads.map(self._print, vendors)))
+
+    def _get_printed(self, vendor: str) -> Secret:
+        if vendor not in self._printed:
+            self._print(vendor)
+        found = self._printed[vendor]
+        if isinstance(found, SecretError):
+            raise found.with_traceback(None)
+        return found
+
+    def _print(self, vendor: str) -> bool:
+        spec, rules = self._specs[vendor], self._config.secrets
+        option = f"vendors.{vendor}.secret (exec:)"
+        environment = without_secrets(os.environ, self._config, keep=rules.command_env)
+        try:
+            text = secretcommand.run(
+                spec.removeprefix("exec:"), timeout_seconds=rules.command_timeout_seconds, environment=environment
+            )
+            self._printed[vendor] = Secret(_checked(text, f"What {option} printed"))
+        except (secretcommand.CommandFailed, SecretError) as error:
+            failure = error if isinstance(error, SecretError) else SecretError(f"{option}: {error}")
+            if isinstance(self._printed.get(vendor), Secret):
+                logger.warning("%s: the secret that it printed before stays in use", failure)
+            else:
+                self._printed[vendor] = failure
+            return False
+        return True
 
     def get_or_none(self, vendor: str) -> Secret | None:
         """As `get`, but None with one warning in the log: calls to the other vendors still work."""
@@ -90,14 +143,16 @@ class SecretStore:
             return None
 
     def peek(self, vendor: str) -> Secret | None:
-        """As `get_or_none`, without a word in the log."""
+        """As `get_or_none`, without a word in the log, and without running a command that has not run yet."""
+        if self._specs[vendor].startswith("exec:") and vendor not in self._printed:
+            return None
         try:
             return self.get(vendor)
         except ValueError:
             return None
 
     def source(self, vendor: str) -> str:
-        """Where the configuration says that the secret is: ``env:NAME``, ``file:PATH`` or ``sealed``."""
+        """Where the configuration says that the secret is: ``env:NAME``, ``file:PATH``, ``exec:…``, ``sealed``."""
         return self._specs[vendor]
 
     def seal(self, vendor: str, value: str) -> None:
@@ -124,7 +179,27 @@ class SecretStore:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def resolve(spec: str, vendor: str, home: Path) -> Secret:
+def hidden_variables(config: Config) -> frozenset[str]:
+    """The environment variables that hold a secret of runcap's, by the configuration."""
+    specs = (*(vendor.secret for vendor in config.vendors.values()), config.secrets.master_key)
+    named = {spec.removeprefix("env:") for spec in specs if spec.startswith("env:")}
+    return frozenset({*named, *config.secrets.command_env, masterkey.VARIABLE})
+
+
+def without_secrets(environment: Mapping[str, str], config: Config, keep: Collection[str] = ()) -> dict[str, str]:
+    """An environment for a process that is not to have runcap's secrets, nor the ledger's URL with its password.
+
+    Args:
+        environment: what it would have otherwise.
+        config: says which variables hold secrets.
+        keep: variables that it does need.
+    """
+    hidden = hidden_variables(config) - set(keep)
+    url = config.ledger.url
+    return {name: value for name, value in environment.items() if name not in hidden and not (url and value == url)}
+
+
+def resolve(spec: str, vendor: str, sealed: SealedFile) -> Secret:
     """Read a secret from where its spec says: ``env:NAME``, ``file:PATH`` or ``sealed``.
 
     Raises:
@@ -141,7 +216,7 @@ def resolve(spec: str, vendor: str, home: Path) -> Secret:
     elif kind == "file":
         value = _from_file(Path(where), option)
     else:
-        opened = SealedFile(home).open(vendor)
+        opened = sealed.open(vendor)
         if opened is None:
             raise SecretMissing(f"{option} is sealed, but none is stored: run `runcap secrets set {vendor}`.")
         value = opened

@@ -58,6 +58,7 @@ class Service:
         self._drain_seconds = config.proxy.drain_seconds
         self._resources = resources
         self.keeper: SecretKeeper | None = None
+        """Reads the secrets anew when it is asked to."""
 
     async def handle(self, call: VendorCall) -> Reply:
         """Answer one call by the vendor that it came for."""
@@ -160,7 +161,9 @@ async def open_service(config_path: str | None) -> Service:
         )
         vendors = make_vendors(config)
         desk = Desk(ledger, config.audit_path, has_secret=lambda name: store.peek(name) is not None)
-        return Service(config, guard, desk, vendors, stack.pop_all())
+        service = Service(config, guard, desk, vendors, stack.pop_all())
+        service.keeper = keeper
+        return service
     raise AssertionError("unreachable")
 
 

@@ -1,10 +1,13 @@
 """`runcap secrets`."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
 
+from runcap.cli._context import actor, ask_ledger
+from runcap.ledger.ledger import Ledger
 from tests.cli.conftest import Runcap
 
 CANARY = "sk_live_canary0123456789"
@@ -32,6 +35,26 @@ def test_set_from_stdin(runcap: Runcap, tmp_path: Path, monkeypatch: pytest.Monk
     assert stripe["sealed_at"] is not None
     assert CANARY not in result.out + listed.out + runcap("secrets", "list").out
     assert not any(CANARY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_sealing_is_audited(runcap: Runcap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sealed or changed which vendor's secret is an admin row; one that was refused is none."""
+    for text in (CANARY, "two words", CANARY + "-2"):
+        say(monkeypatch, text)
+        runcap("secrets", "set", "stripe")
+    rows: list[tuple[str, str]] = []
+
+    async def read(ledger: Ledger) -> None:
+        for _, entry in await ledger.read_audit("0", 100):
+            rows.append((entry.get("action", ""), entry.get("detail", "")))
+
+    ask_ledger(None, read)
+    sealed = [(action, json.loads(detail)) for action, detail in rows if action.startswith("secret")]
+    assert [("secret_sealed", "stripe"), ("secret_changed", "stripe")] == [
+        (action, detail["vendor"]) for action, detail in sealed
+    ]
+    assert {actor()} == {detail["actor"] for _, detail in sealed}
+    assert CANARY not in str(rows)
 
 
 def test_one_that_is_not_in_use(runcap: Runcap, monkeypatch: pytest.MonkeyPatch) -> None:
