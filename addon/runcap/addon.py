@@ -99,10 +99,14 @@ class Runcap:
         try:
             if request.problem is not None:
                 raise refuse(request.problem.code, str(request.problem))
-            decision = await service.destinations.decide(_authority(request.message))
+            authority = _authority(request.message)
+            if request.message is not None:
+                request.key_digest = service.proxy_auth.key_digest(request.message)
+            await service.proxy_auth.check(request.key_digest)
+            decision = await service.destinations.decide(authority)
         except Refused as refused:
             request.reply = plain_refusal(refused.deny)
-            await service.record_denial(request.message, refused.deny)
+            await service.record_denial(request.message, refused.deny, request.key_digest or None)
             return
         if isinstance(decision, Intercept):
             request.verdict, request.host = Verdict.INTERCEPT, decision.vendor.host

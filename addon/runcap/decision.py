@@ -19,6 +19,8 @@ class Code(StrEnum):
     KEY_UNKNOWN = "key_unknown"
     KEY_EXPIRED = "key_expired"
     KEY_REVOKED = "key_revoked"
+    KEY_MISMATCH = "key_mismatch"
+    PROXY_AUTH_REQUIRED = "proxy_auth_required"
     VENDOR_NOT_ALLOWED = "vendor_not_allowed"
     OPERATION_NOT_ALLOWED = "operation_not_allowed"
     OPERATION_UNKNOWN = "operation_unknown"
@@ -47,6 +49,8 @@ STATUS: dict[Code, int] = {
     Code.KEY_UNKNOWN: 401,
     Code.KEY_EXPIRED: 401,
     Code.KEY_REVOKED: 401,
+    Code.KEY_MISMATCH: 401,
+    Code.PROXY_AUTH_REQUIRED: 407,
     Code.VENDOR_NOT_ALLOWED: 403,
     Code.OPERATION_NOT_ALLOWED: 403,
     Code.OPERATION_UNKNOWN: 403,

@@ -147,9 +147,9 @@ class Guard:
         call = _Call(vendor, {"vendor": vendor.name, "method": "", "path": ""}, time.perf_counter())
         return await self._refusal(call, Deny(problem.code, str(problem)))
 
-    async def record_denial(self, row: dict[str, Any], deny: Deny) -> None:
+    async def record_denial(self, row: dict[str, Any], deny: Deny, digest: str | None = None) -> None:
         """Audit a refusal that concerns no vendor's call, such as a CONNECT to elsewhere."""
-        await self._refusals.write(row, deny, None)
+        await self._refusals.write(row, deny, digest)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Wait until the calls under way have ended and all their endings are in the ledger."""

@@ -41,6 +41,8 @@ class VendorCall:
     """Close the connection after this answer."""
     client_id: str = ""
     """The connection that it came by (mitmproxy's id)."""
+    key_digest: str = ""
+    """Of the vault key that opened the tunnel, if one had to."""
 
 
 @dataclass
@@ -73,6 +75,8 @@ class ProxyRequest:
     """For `Verdict.TUNNEL`: the checked address to dial."""
     reply: Reply = FAIL_CLOSED
     """For `Verdict.REFUSE`."""
+    key_digest: str = ""
+    """Of the vault key that it shows, if it has to show one."""
 
 
 @dataclass

@@ -141,14 +141,22 @@ class CallLayer(_MessageLayer):
     """A connection on which every message is a call to a vendor."""
 
     def __init__(
-        self, context: Context, entrance: Entrance, host: str = "", *, limits: Limits = DEFAULT_LIMITS
+        self,
+        context: Context,
+        entrance: Entrance,
+        host: str = "",
+        *,
+        key_digest: str = "",
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         super().__init__(context, limits)
         self._entrance = entrance
         self._host = host
+        self._key_digest = key_digest
 
     def _message(self, message: Message | None, problem: Malformed | None) -> layer.CommandGenerator[None]:
-        call = VendorCall(self._entrance, self._host, message, problem, client_id=self.context.client.id)
+        call = VendorCall(self._entrance, self._host, message, problem)
+        call.client_id, call.key_digest = self.context.client.id, self._key_digest
         yield VendorCallHook(call)
         # Whoever has no good key gets no second guess on the same connection.
         last = call.last or message is None or not message.keep_alive or call.reply.status == 401
@@ -167,7 +175,9 @@ class ProxyLayer(_MessageLayer):
         request = ProxyRequest(self.context.client, self.context.server, message, problem)
         yield ProxyConnectHook(request)
         if request.verdict is Verdict.INTERCEPT:
-            calls = CallLayer(self.context, Entrance.TUNNEL, request.host, limits=self._limits)
+            calls = CallLayer(
+                self.context, Entrance.TUNNEL, request.host, key_digest=request.key_digest, limits=self._limits
+            )
             tls = VendorTLSLayer(self.context, self._agent_tls, request.host, calls, self._limits)
             yield from self._enter(tls)
         elif request.verdict is Verdict.TUNNEL and request.address is not None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from runcap.decision import Deny
+from runcap.decision import Code, Deny
 from runcap.ledger.model import Ended, Held
 from runcap.money import usd_from_micros
 from runcap.vendors.base import Response, Vendor
@@ -37,7 +37,10 @@ def denied(vendor: Vendor, deny: Deny) -> Reply:
 def plain_refusal(deny: Deny) -> Reply:
     """A refusal in runcap's own JSON, where no vendor's envelope applies."""
     body = json.dumps(deny.fields(None)).encode()
-    return Reply(deny.status, (("content-type", "application/json"),), body)
+    headers = [("content-type", "application/json")]
+    if deny.code is Code.PROXY_AUTH_REQUIRED:
+        headers.append(("proxy-authenticate", 'Basic realm="runcap"'))
+    return Reply(deny.status, tuple(headers), body)
 
 
 def credentials(secret: str, signature: tuple[tuple[str, str], ...]) -> list[str]:

@@ -20,6 +20,7 @@ from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
 from runcap.parts import make_forwarder, make_vendors
 from runcap.proxy.backstage import LEDGER_URL, Backstage
+from runcap.proxyauth import ProxyAuth
 from runcap.reply import Reply, denied, plain_refusal
 from runcap.secretkeeper import SecretKeeper
 from runcap.secretstore import SecretStore
@@ -37,7 +38,13 @@ class Service:
     """Handles the calls of one process."""
 
     def __init__(
-        self, config: Config, guard: Guard, desk: Desk, vendors: dict[str, Vendor], resources: AsyncExitStack
+        self,
+        config: Config,
+        guard: Guard,
+        desk: Desk,
+        vendors: dict[str, Vendor],
+        proxy_auth: ProxyAuth,
+        resources: AsyncExitStack,
     ) -> None:
         """Take the parts; `open_service` makes them."""
         self.draining = False
@@ -50,6 +57,7 @@ class Service:
             deny_hosts=config.proxy.deny_hosts,
         )
         self.agent_tls = _agent_tls(config.home / "ca")
+        self.proxy_auth = proxy_auth
         self._guard = guard
         self._desk = desk
         self._by_host = vendors
@@ -66,7 +74,7 @@ class Service:
             return await self._handle_gateway(call)
         vendor = self._by_host[call.host]
         if call.message is not None:
-            return await self._handle_vendor(vendor, call.message, gateway=False)
+            return await self._handle_vendor(vendor, call.message, gateway=False, opened_by=call.key_digest)
         assert call.problem is not None
         return await self._guard.refuse_malformed(vendor, call.problem)
 
@@ -78,13 +86,13 @@ class Service:
             await self.record_denial(message, refused.deny)
             return plain_refusal(refused.deny)
 
-    async def record_denial(self, message: Message | None, deny: Deny) -> None:
-        """Audit a request on the proxy's own port that leads nowhere."""
+    async def record_denial(self, message: Message | None, deny: Deny, key_digest: str | None = None) -> None:
+        """Audit a request on the proxy's own port that leads nowhere, as the run's whose key it has shown."""
         row: dict[str, Any] = {"status": deny.status, "vendor": None, "method": "", "path": ""}
         if message is not None:
             row |= {"method": message.method, "path": audit_path("/" + message.target)[1:]}
         try:
-            await self._guard.record_denial(row, deny)
+            await self._guard.record_denial(row, deny, key_digest)
         except Refused as unavailable:
             logger.warning("a denied destination could not be audited: %s", unavailable)
 
@@ -125,9 +133,11 @@ class Service:
             return plain_refusal(deny)
         return await self._handle_vendor(vendor, replace(message, target="/" + rest), gateway=True)
 
-    async def _handle_vendor(self, vendor: Vendor, message: Message, *, gateway: bool) -> Reply:
+    async def _handle_vendor(
+        self, vendor: Vendor, message: Message, *, gateway: bool, opened_by: str = ""
+    ) -> Reply:
         if not is_canary(message):
-            return await self._guard.handle(vendor, message, gateway=gateway)
+            return await self._guard.handle(vendor, message, gateway=gateway, opened_by=opened_by)
         try:
             return await answer_canary(self._desk, vendor, message, gateway=gateway)
         except Refused as refused:
@@ -161,7 +171,8 @@ async def open_service(config_path: str | None) -> Service:
         )
         vendors = make_vendors(config)
         desk = Desk(ledger, config.audit_path, has_secret=lambda name: store.peek(name) is not None)
-        service = Service(config, guard, desk, vendors, stack.pop_all())
+        proxy_auth = ProxyAuth(ledger, required=config.proxy.auth == "vault_key")
+        service = Service(config, guard, desk, vendors, proxy_auth, stack.pop_all())
         service.keeper = keeper
         return service
     raise AssertionError("unreachable")

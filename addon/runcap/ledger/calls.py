@@ -91,6 +91,19 @@ class Calls:
         _raise_denial(reply, vendor, operation)
         return Authorized(reply[1], reply[2])
 
+    async def identify(self, digest: str) -> Authorized:
+        """Say whose key it is, if it is good, whatever its run may do. Writes no audit row.
+
+        Args:
+            digest: SHA-256 of the vault key, hex.
+
+        Raises:
+            Refused: ``key_unknown``, ``key_revoked``, ``key_expired``, or as `reserve`.
+        """
+        reply = await self._client.run("identify", (digest,))
+        _raise_denial(reply, "", "")
+        return Authorized(reply[1], reply[2])
+
     async def finish(self, end: End) -> Ended:
         """End a reservation and write the call's audit row. Ending it again is no error and changes nothing.
 

@@ -31,6 +31,8 @@ LIMIT = b"&restrictions[completed_sessions][limit]=3"
         (b"line_items[0][price_data][currency]=USD&line_items[0][price_data][unit_amount]=250", 250),
         (b"line_items[0][price]=price_1&optional_items[0][price]=price_1&optional_items[0][quantity]=2", 3000),
         (b"line_items[0][price]=price_1&automatic_tax[enabled]=true", 1300),
+        (b"line_items[0][price]=price_1&managed_payments[enabled]=true", 1300),
+        (b"line_items[0][price]=price_1&subscription_data[default_tax_rates][]=txr_1", 1090),
         (b"line_items[0][price]=price_1&line_items[0][tax_rates][]=txr_1&line_items[0][tax_rates][]=txr_2", 1120),
         (
             (
@@ -191,6 +193,7 @@ def test_a_quote_counts_what_is_due_at_once_and_one_renewal() -> None:
         (b"line_items[0][price]=price_1", price(None, custom_unit_amount={"maximum": None})),
         (b"line_items[0][price]=price_1", price(currency_options={"xyz": {"unit_amount": 1}})),
         (b"line_items[0][price]=price_1&currency=eur", price()),
+        (b"line_items[0][price]=price_1&after_expiration[recovery][enabled]=true", price()),
         (b"line_items[0][price]=price_1", price(transform_quantity={"divide_by": 0})),
     ],
 )

@@ -63,6 +63,14 @@ def test_a_subscriptions_parameters_are_translated_for_the_preview() -> None:
         "subscription_details[billing_cycle_anchor][type]": "timestamp",
         "subscription_details[billing_cycle_anchor][timestamp]": "1900000000",
     } == _sent(lookups[0])
+    assert {
+        "customer": "cus_1",
+        "automatic_tax[enabled]": "true",
+        "discounts[0][coupon]": "c",
+        "subscription_details[items][0][price]": "price_1",
+        "subscription_details[default_tax_rates][]": "txr_1",
+        "preview_mode": "recurring",
+    } == _sent(lookups[1])
 
 
 def test_a_credit_lowers_the_next_invoice_once() -> None:
@@ -97,6 +105,9 @@ def test_an_update_that_bills_nothing_is_free(body: bytes) -> None:
         (b"cancel_at_period_end=false", ("subscription_details[cancel_at_period_end]", "false")),
         (b"pause_collection=", ("subscription", "sub_1")),
         (b"discounts=", ("discounts", "")),
+        (b"coupon=", ("discounts", "")),
+        (b"coupon=small", ("discounts[0][coupon]", "small")),
+        (b"promotion_code=promo_1", ("discounts[0][promotion_code]", "promo_1")),
     ],
 )
 def test_any_other_update_is_previewed(body: bytes, detail: tuple[str, str]) -> None:

@@ -13,6 +13,7 @@ USD = 1_000_000
 CH = "/v1/charges/ch_1"
 PI = "/v1/payment_intents/pi_1"
 READER = "/v1/terminal/readers/tmr_1"
+SURCHARGED = b"payment_intent=pi_1&confirm_config[amount_surcharge]=500"
 ORDERS = "/v1/climate/orders"
 OUT = "/v2/money_management/outbound_payments"
 POOR = {"/v1/customers/cus_1": {"id": "cus_1", "balance": 0, "currency": None}}
@@ -207,6 +208,8 @@ def test_other_ways_to_finish_an_intent() -> None:
         (post("/v1/customers/cus_1", b"balance=1.5"), {}, Code.MALFORMED),
         (post("/v1/customers/cus_1/balance_transactions", b"amount=--5&currency=usd"), {}, Code.MALFORMED),
         (post(f"{READER}/confirm_payment_intent"), {}, Code.UNPRICED),
+        (post(f"{READER}/confirm_payment_intent", SURCHARGED), {PI: intent()}, Code.UNPRICED),
+        (post("/v1/customers/cus_1", b"cash_balance[settings][reconciliation_mode]=automatic"), {}, Code.UNPRICED),
     ],
 )  # fmt: skip
 def test_an_amount_that_is_not_certain_is_refused(plan: Plan, answers: dict[str, Any], code: Code) -> None:

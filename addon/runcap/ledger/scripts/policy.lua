@@ -66,16 +66,23 @@ local function against(run, rule, attempted, wanted)
     allowed = operations(run.policy.only) }
 end
 
+-- The run if the key is good, whatever it may do; else nil and the denial.
+local function run_of_key(digest, now)
+  local run = load_run(digest)
+  if not run then return nil, { code = 'key_unknown' } end
+  if run.revoked_ms then return nil, { code = 'key_revoked', run = run } end
+  if run.expires_ms and now >= run.expires_ms then return nil, { code = 'key_expired', run = run } end
+  return run, nil
+end
+
 -- The run if the key is good and its policy allows the operation on that account ('' for the secret's own); else nil
 -- and the denial.
 local function admit(digest, vendor, operation, needs_allow, account, now)
-  local run = load_run(digest)
-  if not run then return nil, { code = 'key_unknown' } end
+  local run, denial = run_of_key(digest, now)
+  if not run then return nil, denial end
   local function denied(code, detail, allowed)
     return nil, { code = code, run = run, detail = detail, allowed = allowed }
   end
-  if run.revoked_ms then return denied('key_revoked') end
-  if run.expires_ms and now >= run.expires_ms then return denied('key_expired') end
   local frozen = freeze_of(run, vendor)
   if frozen then return denied('frozen', frozen) end
   if not listed(run.vendors, vendor) then return denied('vendor_not_allowed', vendor, run.vendors) end

@@ -15,7 +15,7 @@ from runcap.fx import Rates
 from runcap.vendors.base import FREE, Plan
 from runcap.vendors.form import Form
 from runcap.vendors.stripe import amounts, params
-from runcap.vendors.stripe.lines import AUTOMATIC_TAX_PERCENT, Line, Lines
+from runcap.vendors.stripe.lines import AUTOMATIC_TAX_PERCENT, Line, Lines, tax_percent
 from runcap.vendors.stripe.lookups import Found, Looking, Steps, by_id, named, page, unpriced
 from runcap.vendors.stripe.totals import Total
 
@@ -137,6 +137,8 @@ class Checkout:
         items = params.entries(form, "line_items")
         if form.below("subscription_data[items]") or any(item.names & _LEGACY for _, item in items):
             raise unpriced("What a link asks for is priced by line_items with price or price_data only.")
+        if params.is_true(form, "after_expiration[recovery][enabled]"):
+            raise unpriced("A session that can be recovered after it has expired has no end: leave the recovery out.")
         if not items and known is None:
             raise unpriced("Without line_items the call has no price.")
         currency = currency or amounts.currency(form)
@@ -151,7 +153,7 @@ class Checkout:
             shipping.append((yield from self._shipping(option, currency)))
         if shipping:
             once.append(max(shipping, key=lambda line: self._lines.micros(line.minor, line.currency)))
-        return _Bill(once, AUTOMATIC_TAX_PERCENT if params.is_true(form, "automatic_tax[enabled]") else 0)
+        return _Bill(once, (yield from _tax_of(form)))
 
     def _shipping(self, option: Form, currency: str | None) -> Looking[Line]:
         if option.get("shipping_rate") is not None:
@@ -167,6 +169,13 @@ class Checkout:
         if amount is None or code is None:
             raise unpriced("A shipping option has a price only if it names a rate, or a fixed amount and currency.")
         return Line(Fraction(amount), code)
+
+
+def _tax_of(form: Form) -> Looking[int]:
+    """What tax comes on top, in whole percent. Where Stripe sells in its own name, it works out the tax too."""
+    percent = yield from tax_percent(params.values(form, "subscription_data[default_tax_rates]"))
+    automatic = ("automatic_tax[enabled]", "managed_payments[enabled]")
+    return percent + (AUTOMATIC_TAX_PERCENT if any(params.is_true(form, name) for name in automatic) else 0)
 
 
 def _known_line(item: Form, known: list[Found] | None) -> Found | None:

@@ -3,6 +3,9 @@
 A pending item, one without an invoice, is swept into the next invoice of a subscription with no further call. So it
 counts at once if the customer has a subscription, or a schedule that will make one; without either it is free, since
 the invoice that takes it in is priced itself. An item of an armed invoice raises that invoice's total.
+
+An item that was counted as pending and that the run then sweeps into an invoice of its own counts twice: the two have
+different ids, and too much is the safe side.
 """
 
 from collections.abc import Callable

@@ -19,6 +19,12 @@ from runcap.vendors.stripe.totals import Total
 _ENDED = frozenset({"succeeded", "canceled"})
 _INTENTS = "/v1/payment_intents"
 
+_READER_CONFIG = frozenset({
+    "[allow_redisplay]", "[enable_customer_cancellation]", "[return_url]", "[skip_tipping]",
+    "[tipping][amount_eligible]",
+})  # fmt: skip
+"""What a reader's configuration can say that changes no amount."""
+
 
 class Payments:
     """Prices what is charged to a card, and what goes back to it."""
@@ -144,7 +150,9 @@ class Payments:
 
     def _reader_payment(self, plan: Plan) -> Steps:
         form: Form = plan.detail
-        if not plan.operation.template.endswith("/confirm_payment_intent"):
+        if plan.operation.template.endswith("/confirm_payment_intent"):
+            _require_known(form, "confirm_config")
+        else:
             _require_no_tip(form, "process_config")
         found = yield from by_id(_INTENTS, named(form, "payment_intent"))
         return self._intent_total(found)
@@ -158,8 +166,16 @@ class Payments:
 
 def _require_no_tip(form: Form, config: str) -> None:
     """A tip is entered at the reader, and nothing bounds it."""
+    _require_known(form, config)
     if form.get(f"{config}[skip_tipping]") != "true":
         raise unpriced(f"A tip could be added at the reader: send {config}[skip_tipping]=true.")
+
+
+def _require_known(form: Form, config: str) -> None:
+    """A configuration can add a surcharge to what the intent says (stripe-python 16.1.0, confirm_config)."""
+    odd = {key[len(config) :] for key, _ in form.below(config)} - _READER_CONFIG
+    if odd:
+        raise unpriced(f"What {', '.join(sorted(odd))} of {config} adds to the amount is not known: leave it out.")
 
 
 def _refunded(form: Form) -> Looking[dict[str, Any]]:

@@ -11,6 +11,7 @@ the subscription an end (``cancel_at``), or takes the operation off a run with `
 - Trials that are given in days are taken not to be there.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +27,15 @@ _DETAILS = (
     "items", "default_tax_rates", "billing_mode", "billing_schedules", "cancel_at", "cancel_at_period_end",
     "proration_behavior", "proration_date", "trial_end",
 )  # fmt: skip
-_OWN = frozenset({"add_invoice_items", "backdate_start_date", "billing_cycle_anchor"})
+_OWN = frozenset({"add_invoice_items", "backdate_start_date", "billing_cycle_anchor", "coupon", "promotion_code"})
+_LASTING = re.compile(r"subscription_details\[(?:items|default_tax_rates|billing_mode)\].*")
+"""What a renewal depends on; the rest of the details is about the next invoice alone."""
 _HARMLESS = frozenset({
-    "application_fee_percent", "cancellation_details", "collection_method", "coupon", "days_until_due",
+    "application_fee_percent", "cancellation_details", "collection_method", "days_until_due",
     "default_payment_method", "default_source", "description", "expand", "invoice_settings", "metadata",
-    "off_session", "payment_behavior", "payment_settings", "promotion_code", "transfer_data", "trial_settings",
+    "off_session", "payment_behavior", "payment_settings", "transfer_data", "trial_settings",
 })  # fmt: skip
-"""Do not change what is billed, or lower it."""
+"""Do not change what is billed."""
 _LATER = frozenset({
     "billing_cycle_anchor_config", "billing_thresholds", "pause_collection", "pending_invoice_item_interval",
     "trial_from_plan", "trial_period_days",
@@ -62,7 +65,7 @@ class Subscriptions:
         """The next invoice, and one full period more."""
         total = Total(self._rates) if extra is None else extra
         add_due(total, (yield from preview(pairs)))
-        renewal = yield from preview([*pairs, ("preview_mode", "recurring")])
+        renewal = yield from preview([*filter(_lasts, pairs), ("preview_mode", "recurring")])
         # A balance of the customer's lowers what is due once, not each time.
         total.add(max(_signed(renewal, "total"), _signed(renewal, "amount_due")), amounts.looked_up_currency(renewal))
         return total.quote()
@@ -148,6 +151,11 @@ def _subscription(plan: Plan) -> Pair:
     return "subscription", named(plan.detail, "subscription")
 
 
+def _lasts(pair: Pair) -> bool:
+    name = pair[0].partition("[")[0]
+    return name in {"subscription", *_DIRECT} or _LASTING.fullmatch(pair[0]) is not None
+
+
 def _changes_nothing(form: Form) -> bool:
     """Whether an update leaves alone what is billed, and when; pausing the collection only puts it off."""
     names = form.names - _HARMLESS
@@ -168,6 +176,11 @@ def _previewed(form: Form) -> list[Pair]:
             for key, value in item.pairs
             if key.partition("[")[0] not in {"period", "metadata"}
         ]
+    for name in ("coupon", "promotion_code"):
+        # How old versions write discounts; an empty one takes the discount away.
+        value = form.get(name)
+        if value is not None:
+            pairs.append((f"discounts[0][{name}]", value) if value else ("discounts", ""))
     start = form.get("backdate_start_date")
     if start is not None:
         pairs.append(("subscription_details[start_date]", start))

@@ -136,6 +136,8 @@ class Transfers:
         if customer is not None and "source" in form.names:
             # By Stripe's reference, a new source retries the open invoices of past-due subscriptions.
             raise unpriced("A customer's new source may set off payments: use default_source, or leave it out.")
+        if customer is not None and "cash_balance" in form.names:
+            raise unpriced("A customer's cash_balance settings may let Stripe pay open invoices: leave them out.")
         text = form.get("balance")
         if text is None or (customer is None and text == "0"):
             return FREE
