@@ -17,6 +17,7 @@ from runcap.secretstore import SecretStore
 from runcap.shims import NODE_PRELOAD, PYTHON_FOLDER
 from runcap.trust import BUNDLE, write_bundle
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what such an address means to a client on this machine)
 
 
@@ -47,10 +48,12 @@ def agent_environment(
 
 def agent_spot(config: Config, proxy: str | None, vault_key: str) -> Spot:
     """Where an agent finds the proxy, by configuration or ``--proxy``; with its key, if the proxy asks for it."""
-    gateway = config.proxy.gateway
+    address, gateway = proxy_address(config, proxy), config.proxy.gateway
+    if gateway is not None and proxy is not None and address.host not in _LOOPBACK:
+        gateway = gateway._replace(host=address.host)  # the same machine, as the agent reaches it
     user = f"run:{vault_key}@" if config.proxy.auth == "vault_key" else ""
     return Spot(
-        proxy=f"http://{user}{proxy_address(config, proxy)}",
+        proxy=f"http://{user}{address}",
         gateway=f"http://{_for_clients(gateway)}" if gateway is not None and gateway.port else "",
         twilio_account_sid=config.vendors["twilio"].account_sid,
     )
