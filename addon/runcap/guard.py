@@ -74,6 +74,7 @@ class _Call:
     row: dict[str, Any]
     started: float
     digest: str | None = None
+    opened_by: str = ""
     vendor_seconds: float = 0.0
     """How long the vendor took for the call itself; its lookups have their own time."""
     asking: Asking | None = None
@@ -123,8 +124,11 @@ class Guard:
         self._calls: set[asyncio.Task[Any]] = set()
         self._endings: set[asyncio.Task[Any]] = set()
 
-    async def handle(self, vendor: Vendor, message: Message, *, gateway: bool = False) -> Reply:
-        """Answer one call. Never raises but for cancellation: what goes wrong becomes a refusal or an outcome."""
+    async def handle(self, vendor: Vendor, message: Message, *, gateway: bool = False, opened_by: str = "") -> Reply:
+        """Answer one call. Never raises but for cancellation: what goes wrong becomes a refusal or an outcome.
+
+        `opened_by` is the digest of the vault key that opened the tunnel, if one had to: the call must have the same.
+        """
         task = asyncio.current_task()
         if task is not None:
             self._calls.add(task)
@@ -133,6 +137,7 @@ class Guard:
             vendor,
             {"vendor": vendor.name, "method": message.method, "path": audit_path(message.target)},
             time.perf_counter(),
+            opened_by=opened_by,
         )
         try:
             return await self._handle(call, message, gateway=gateway)
@@ -163,6 +168,8 @@ class Guard:
         vendor = call.vendor
         request = admit(message, vendor, gateway=gateway)
         call.digest = _vault_key_digest(vendor, request)
+        if call.opened_by and call.digest != call.opened_by:
+            raise refuse(Code.KEY_MISMATCH, "The call has another vault key than the one that opened its tunnel.")
         plan = vendor.plan(request)
         call.row["operation"] = plan.operation.name
         call.reason = plan.operation.reason

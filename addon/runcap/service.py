@@ -44,6 +44,7 @@ class Service:
         desk: Desk,
         vendors: dict[str, Vendor],
         proxy_auth: ProxyAuth,
+        *,
         resources: AsyncExitStack,
     ) -> None:
         """Take the parts; `open_service` makes them."""
@@ -133,9 +134,7 @@ class Service:
             return plain_refusal(deny)
         return await self._handle_vendor(vendor, replace(message, target="/" + rest), gateway=True)
 
-    async def _handle_vendor(
-        self, vendor: Vendor, message: Message, *, gateway: bool, opened_by: str = ""
-    ) -> Reply:
+    async def _handle_vendor(self, vendor: Vendor, message: Message, *, gateway: bool, opened_by: str = "") -> Reply:
         if not is_canary(message):
             return await self._guard.handle(vendor, message, gateway=gateway, opened_by=opened_by)
         try:
@@ -172,7 +171,7 @@ async def open_service(config_path: str | None) -> Service:
         vendors = make_vendors(config)
         desk = Desk(ledger, config.audit_path, has_secret=lambda name: store.peek(name) is not None)
         proxy_auth = ProxyAuth(ledger, required=config.proxy.auth == "vault_key")
-        service = Service(config, guard, desk, vendors, proxy_auth, stack.pop_all())
+        service = Service(config, guard, desk, vendors, proxy_auth, resources=stack.pop_all())
         service.keeper = keeper
         return service
     raise AssertionError("unreachable")

@@ -11,11 +11,12 @@ import pytest
 
 from runcap.addon import Runcap
 from runcap.ca import Authority, LeafCache
-from runcap.decision import Deny
+from runcap.decision import Code, Deny, Refused
 from runcap.destinations import Destinations
 from runcap.hooks import VendorCall
 from runcap.limits import DEFAULT_LIMITS, Limits
 from runcap.proxy.engine import Engine, bind
+from runcap.proxyauth import ProxyAuth
 from runcap.reply import Reply
 from runcap.tls import AgentTLS
 from runcap.wire import Message
@@ -32,8 +33,12 @@ class EchoService:
         self.limits = limits
         self.destinations = Destinations({VENDOR.host: VENDOR}, "tunnel")
         self.agent_tls = AgentTLS(LeafCache(authority))
+        self.proxy_auth = ProxyAuth(self, required=False)
+        self.keys: dict[str, Deny | None] = {}
+        """Vault keys' digests, and why they are not good."""
         self.calls: list[VendorCall] = []
         self.denied: list[Deny] = []
+        self.denied_keys: list[str | None] = []
 
     async def handle(self, call: VendorCall) -> Reply:
         self.calls.append(call)
@@ -44,8 +49,14 @@ class EchoService:
             200, (("x-entrance", call.entrance.value),), call.message.target.encode() + b"|" + call.message.body
         )
 
-    async def record_denial(self, message: Message | None, deny: Deny) -> None:
+    async def identify(self, digest: str) -> None:
+        deny = self.keys.get(digest, Deny(Code.KEY_UNKNOWN, "no run has it"))
+        if deny is not None:
+            raise Refused(deny)
+
+    async def record_denial(self, message: Message | None, deny: Deny, key_digest: str | None = None) -> None:
         self.denied.append(deny)
+        self.denied_keys.append(key_digest)
 
     async def close(self) -> None:
         pass
