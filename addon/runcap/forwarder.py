@@ -3,15 +3,23 @@
 The URL's host is always the vendor's own, so that Host, SNI and the name that is verified are pinned by aiohttp from
 one value; where the vendor's `upstream` is configured to be elsewhere, only the address that is dialled changes.
 No redirect is followed, no cookie kept, no proxy variable read.
+
+Nothing is sent twice, with one exception. A vendor closes connections that are idle; when that crosses with a call, the
+call dies with the connection before any byte of an answer, and nobody can tell whether the vendor has seen it. If it
+can do no harm twice (a read; a write under an idempotency key, which Stripe and Resend answer from memory the second
+time: docs.stripe.com/api/idempotent_requests, resend.com/docs/dashboard/emails/idempotency-keys, read 2026-11-24), it
+is sent once more, on a new connection. A write to Twilio, which has no such keys, never is.
 """
 
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -29,17 +37,25 @@ _KEEPALIVE_SECONDS = 20.0
 is rarely one that the vendor is about to close."""
 
 
-_MAY_BE_RESENT = frozenset({"DELETE", "PUT"})
-"""aiohttp sends these once more when a pooled connection turns out to be dead: if that second attempt finds no
-connection, the first may still have arrived."""
-
-
 class NotSent(Exception):
     """The call never left us: no connection, or no trustworthy one. It certainly cost nothing."""
 
 
 class NoAnswer(Exception):
     """The call left us and no whole answer came back. Nobody can tell what it cost."""
+
+
+class _Dropped(Exception):
+    """The connection ended before any byte of an answer."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is learnt of one attempt while it is made."""
+
+    began: float = field(default_factory=time.monotonic)
+    reused: bool = False
+    """It went over a connection that had been idle in the pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,31 +123,43 @@ class Forwarder:
         self._timeout = aiohttp.ClientTimeout(
             total=timeout_seconds, sock_connect=connect_seconds, sock_read=first_byte_seconds
         )
+        self._timeout_seconds = timeout_seconds
         self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._fresh: dict[str, aiohttp.ClientSession] = {}
+        """For second attempts: each on a new connection, since others in the pool may have been closed as well."""
 
     async def __aenter__(self) -> Self:
         """Make the sessions; connections open when the first call needs one."""
         for name, route in self._routes.items():
-            connector = aiohttp.TCPConnector(
-                ssl=_client_context(route),
-                resolver=_DialElsewhere(route),
-                limit=_POOL_LIMIT,
-                keepalive_timeout=_KEEPALIVE_SECONDS,
+            context, resolver = _client_context(route), _DialElsewhere(route)
+            self._sessions[name] = self._session(
+                aiohttp.TCPConnector(
+                    ssl=context, resolver=resolver, limit=_POOL_LIMIT, keepalive_timeout=_KEEPALIVE_SECONDS
+                )
             )
-            self._sessions[name] = aiohttp.ClientSession(
-                connector=connector,
-                timeout=self._timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                skip_auto_headers=("Content-Type", "User-Agent", "Accept"),
+            self._fresh[name] = self._session(
+                aiohttp.TCPConnector(ssl=context, resolver=resolver, limit=_POOL_LIMIT, force_close=True)
             )
         return self
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            skip_auto_headers=("Content-Type", "User-Agent", "Accept"),
+            trace_configs=[tracing],
+            middlewares=(_never_again,),
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close all connections."""
-        for session in self._sessions.values():
+        for session in (*self._sessions.values(), *self._fresh.values()):
             await session.close()
 
     async def send(self, vendor: str, upstream: Upstream, signature: tuple[tuple[str, str], ...]) -> Response:
@@ -142,30 +170,77 @@ class Forwarder:
             NoAnswer: it may have.
         """
         host = self._routes[vendor].host
-        url = f"https://{host}{upstream.path}" + (f"?{upstream.query}" if upstream.query else "")
-        headers = [*upstream.headers, *signature, ("accept-encoding", "identity")]
+        attempt = _Attempt()
         try:
-            async with self._sessions[vendor].request(
-                upstream.method,
-                URL(url, encoded=True),
-                headers=headers,
-                data=upstream.body or None,
-                allow_redirects=False,
-            ) as answer:
-                body = await _read(answer)
-                return Response(
-                    status=answer.status,
-                    headers=tuple(
-                        (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.raw_headers
-                    ),
-                    body=body,
-                )
+            try:
+                return await self._send(self._sessions[vendor], host, upstream, signature, attempt)
+            except _Dropped:
+                if not (attempt.reused and _harmless_twice(upstream, signature)):
+                    raise
+            async with asyncio.timeout(self._timeout_seconds - (time.monotonic() - attempt.began)):
+                return await self._send(self._fresh[vendor], host, upstream, signature, _Attempt())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            if upstream.method in _MAY_BE_RESENT:
+            if attempt.reused:  # the second attempt: the first may have arrived
                 raise NoAnswer(f"no connection to {host}: {error}") from error
             raise NotSent(f"no connection to {host}: {error}") from error
+        except _Dropped as error:
+            raise NoAnswer(f"no answer from {host}: the connection ended") from error
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise NoAnswer(f"no whole answer from {host}: {type(error).__name__}") from error
+
+    async def _send(
+        self,
+        session: aiohttp.ClientSession,
+        host: str,
+        upstream: Upstream,
+        signature: tuple[tuple[str, str], ...],
+        attempt: _Attempt,
+    ) -> Response:
+        url = f"https://{host}{upstream.path}" + (f"?{upstream.query}" if upstream.query else "")
+        async with session.request(
+            upstream.method,
+            URL(url, encoded=True),
+            headers=[*upstream.headers, *signature, ("accept-encoding", "identity")],
+            data=upstream.body or None,
+            allow_redirects=False,
+            trace_request_ctx=attempt,
+        ) as answer:
+            if answer.status < 200:
+                answer.close()
+                raise NoAnswer(f"{host} wants to switch protocols")
+            body = await _read(answer)
+            return Response(
+                status=answer.status,
+                headers=tuple(
+                    (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.raw_headers
+                ),
+                body=body,
+            )
+
+
+async def _note_reuse(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceConnectionReuseconnParams) -> None:
+    context.trace_request_ctx.reused = True
+
+
+async def _never_again(
+    request: aiohttp.ClientRequest, handler: Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from its own second attempt, which it makes by the method alone: PUT and DELETE at any vendor."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except aiohttp.ServerDisconnectedError as error:
+        if not isinstance(error.message, str):
+            raise NoAnswer("half a head of an answer") from error
+        raise _Dropped from error
+    except aiohttp.ClientOSError as error:
+        raise _Dropped from error
+
+
+def _harmless_twice(upstream: Upstream, signature: tuple[tuple[str, str], ...]) -> bool:
+    """A read, or a write that the vendor knows again: the key is in what the vendor's own `sign` has added."""
+    return upstream.method == "GET" or any(name == "idempotency-key" for name, _ in signature)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
