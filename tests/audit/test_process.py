@@ -15,6 +15,7 @@ import pytest
 import runcap
 from runcap.audit.chain import Anchor
 from runcap.audit.process import main
+from runcap.audit.store import Store
 from runcap.audit.verify import verify
 from runcap.decision import Code, Deny, Refused
 from runcap.ledger.embedded import EmbeddedLedger
@@ -172,6 +173,9 @@ async def test_kill_loses_no_row_and_writes_none_twice(path: Path, server: Embed
 
 async def test_it_refuses_a_file_that_was_cut(path: Path, server: EmbeddedLedger, ledger: Ledger) -> None:
     """Exit code 1, and nothing is appended."""
+    store = Store(path)
+    store.open()
+    store.close()
     await ledger.set_anchor(7, "a" * 64, "1-0")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "runcap.audit.auditor", "--audit", str(path), "--ledger-url", server.url,

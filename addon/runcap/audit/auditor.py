@@ -155,6 +155,7 @@ class Auditor:
         pause = _BACKOFF_SECONDS[0]
         while not self._stopping.is_set():
             try:
+                await self._check_missing()
                 await self._in_thread(self._store.open)
                 await self._look()
             except (Refused, sqlite3.Error, OSError) as error:
@@ -163,6 +164,14 @@ class Auditor:
                 self._works("audit")
                 return True
         return False
+
+    async def _check_missing(self) -> None:
+        """Make no new file in the place of one that is gone: what its log still holds would be thrown away."""
+        if not self._store.path.exists() and (known := (await self._ledger.state()).anchor_seq):
+            raise AuditFileError(
+                f"There is no {self._store.path}, and the ledger knows of {known} rows. Put the file back, together "
+                f"with {self._store.path.name}-wal if there is one, then start again."
+            )
 
     async def _look(self) -> bool:
         """Look whether the ledger may be worked for, comparing it with the audit if it is not the known one.

@@ -8,6 +8,7 @@ so no crash can lose a row or write one twice, and no counter stands beside the 
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from runcap.audit.chain import COLUMNS, EMPTY, Anchor, Row, link
 from runcap.audit.entries import read_entry
 from runcap.audit.schema import AuditFileError, prepare
+from runcap.failpoints import failpoint
 
 BUSY_TIMEOUT_MS = 2000
 """How long a write waits for another writer's lock before it fails, to be tried again later."""
@@ -110,6 +112,7 @@ class Store:
                 table, values = read_entry(stream_id, fields)
                 row, last = link(table, values, last)
                 db.execute(_insert(table), row[1:])
+            failpoint("audit_before_commit")
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:
@@ -127,9 +130,20 @@ class Store:
         try:
             found = self.path.stat()
         except FileNotFoundError:
+            self._complete_moved_file()
             raise AuditFileError(f"{self.path} was removed while the auditor wrote it") from None
         if (found.st_dev, found.st_ino) != self._inode:
+            self._complete_moved_file()
             raise AuditFileError(f"{self.path} was replaced by another file while the auditor wrote it")
+
+    def _complete_moved_file(self) -> None:
+        """Bring what was committed from the log beside `path` into the file itself, wherever that is now.
+
+        SQLite does not do so for a file that has been moved, and whoever opens another one in its place throws the log
+        away or takes it for its own.
+        """
+        with suppress(sqlite3.Error):
+            self._open_db().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:
