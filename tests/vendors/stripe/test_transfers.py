@@ -93,6 +93,7 @@ def test_a_payout_intent_is_one_amount() -> None:
             40,
         ),
         ("/v1/disputes/dp_1/close", b"", "/v1/disputes/dp_1", {"amount": 900}, 900),
+        ("/v1/credit_notes/cn_1/void", b"", "/v1/credit_notes/cn_1", {"amount": 900}, 900),
         ("/v1/charges/ch_1/refund", b"", CH, charge(amount_refunded=500), 1500),
         ("/v1/charges/ch_1/refunds", b"amount=7", CH, charge(), 7),
         (f"{READER}/refund_payment", b"payment_intent=pi_1", PI, intent(latest_charge=charge()), 2000),

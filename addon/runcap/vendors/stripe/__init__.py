@@ -1,4 +1,4 @@
-"""Stripe: 386 writes in a catalogue, the ones that move money priced, the rest refused or free."""
+"""Stripe: 386 writes in a catalogue: the ones that move or bind money are priced, the rest is free or refused."""
 
 from runcap.vendors.stripe.vendor import Stripe
 

@@ -7,6 +7,8 @@ costs nothing, whatever stands on it: it is looked up when it is finalized.
 
 Without ``auto_advance`` a new invoice is taken to be armed, since the default was not always the same.
 The first invoice of a subscription was counted with the subscription, and is paid under the subscription's id.
+Confirming the PaymentIntent of an invoice, in place of paying the invoice, counts it again under the intent's id: the
+intent does not say whose it is. Voiding a credit note counts what it makes due again.
 """
 
 from collections.abc import Callable
