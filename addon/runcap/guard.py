@@ -81,7 +81,8 @@ class _Call:
     reason: str = ""
     """Why its operation is refused by default, if it is."""
     recorded: bool = False
-    """The ledger has written the audit row already."""
+    """The ledger has written the audit row already, or will when the call's reservation ends."""
+    reserved: bool = False
 
     def times(self) -> dict[str, int]:
         """``duration_ms`` of the whole call, and ``overhead_us``: our own part of it, the vendor's left out."""
@@ -144,8 +145,9 @@ class Guard:
         except Refused as refused:
             return await self._refusal(call, refused.deny)
         except Exception:
-            logger.exception("a call to %s failed inside runcap; it was not forwarded", vendor.name)
-            return await self._refusal(call, Deny(Code.INTERNAL, "runcap failed on this call; it was not forwarded."))
+            fate = "it counts as spent, since it may have been sent" if call.reserved else "it was not forwarded"
+            logger.exception("a call to %s failed inside runcap; %s", vendor.name, fate)
+            return await self._refusal(call, Deny(Code.INTERNAL, f"runcap failed on this call; {fate}."))
 
     async def refuse_malformed(self, vendor: Vendor, problem: Malformed) -> Reply:
         """Answer bytes that are no request at all."""
@@ -251,6 +253,7 @@ class Guard:
 
     async def _forward(self, call: _Call, plan: Plan, quote: Quote, held: Held, secret: str) -> Reply:
         """Send a call whose price is held. From here on every exception is an outcome."""
+        call.recorded = call.reserved = True
         began = time.perf_counter()
         try:
             signature = call.vendor.sign(plan, secret, _upstream_idempotency_key(plan, held))

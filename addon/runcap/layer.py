@@ -213,6 +213,8 @@ class FailedLayer(_MessageLayer):
     """A connection that no layer could be made for: it is told so, and closed."""
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Answer at once, whatever comes."""
-        if isinstance(event, events.Start):
-            yield from self._answer(FAIL_CLOSED, last=True)
+        """Answer the first bytes, whatever they are."""
+        if isinstance(event, events.DataReceived):
+            yield from self._answer(FAIL_CLOSED, last=True, unread=True)
+        elif isinstance(event, events.ConnectionClosed):
+            yield commands.CloseConnection(self.context.client)

@@ -120,7 +120,9 @@ class Service:
         message = call.message
         if message is None:
             assert call.problem is not None
-            return plain_refusal(Deny(call.problem.code, str(call.problem)))
+            deny = Deny(call.problem.code, str(call.problem))
+            await self.record_denial(None, deny)
+            return plain_refusal(deny)
         if self._desk.knows(message.target):
             return await self.answer_agent(message.target, message)
         name, slash, rest = message.target.removeprefix("/").partition("/")

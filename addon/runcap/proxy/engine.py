@@ -9,6 +9,7 @@ between the agent and the guard, and the handlers of a hook are looked up once.
 import asyncio
 import inspect
 import logging
+import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -62,7 +63,8 @@ class _Hooks:
             result = handler(*event.args())
             if inspect.isawaitable(result):
                 await result
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            # A hook that is cancelled must not end its connection's task with it: the client would wait for ever.
             logger.exception("the hook %s failed", name)
 
 
@@ -120,11 +122,10 @@ class Engine:
         """Handle one connection, as mitmproxy's own servers would, if there is room for it."""
         # Its first layer is asked for at once: a client's time begins when it connects, not with its first byte.
         handler = ProxyConnectionHandler(ctx.master, reader, writer, self.options, mode)
-        handler.timeout_watchdog.timeout = self._limits.idle_seconds
+        handler.timeout_watchdog.timeout = math.ceil(self._limits.idle_seconds)
         client = handler.client
-        loop = asyncio.get_running_loop()
         address = client.peername[0] if client.peername else ""
-        if not self.crowd.enter(client.id, address, lambda: loop.create_task(handler.on_timeout())):
+        if not self.crowd.enter(client.id, address, writer.transport.abort):
             await self._refuse(reader, writer)
             return
         try:
