@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 \
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: all demo run test lint bench format clean
+.PHONY: all demo run test lint bench fuzz format clean
 all: lint test
 
 $(STAMP): pyproject.toml
@@ -33,5 +33,11 @@ format: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/python -m scripts.bench $(if $(QUICK),--quick) $(ARGS)
 
+fuzz: $(STAMP)  ## all that reads an agent's bytes; SECONDS=600 for longer than a minute
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3,<4' 2>/dev/null \
+		|| echo "atheris cannot be installed here: hypothesis takes its place"
+	@$(BIN)/python -m scripts.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .fuzz .pytest_cache .mypy_cache .ruff_cache
