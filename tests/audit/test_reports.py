@@ -45,6 +45,21 @@ def filled(path: Path) -> Path:
     return path
 
 
+def test_a_price_that_came_later_counts_on_the_day_of_the_call(path: Path) -> None:
+    """It is no call of its own, and moves neither first nor last of a run's calls."""
+    detail = {"vendor": "twilio", "resource": "SM1", "day": "2026-11-24", "micros": -700}
+    later = {"detail": json.dumps(detail), "at_ms": str(FIRST_MS + DAY_MS)}
+    store = Store(path)
+    store.open()
+    store.append([call(1, row={"vendor": "twilio"}, settled_micros="9000"), admin(2, "adjusted", **later)])
+    store.close()
+    with Reader(path) as reader:
+        [run], [day], [fleet] = reader.report("run"), reader.report("day"), reader.report("fleet")
+    assert [("0.0083", 1)] * 3 == [(row["spent_usd"], row["calls"]) for row in (run, day, fleet)]
+    assert ("2026-11-24", "twilio") == (day["day"], day["vendor"])
+    assert "2026-11-24T10:00:00.001Z" == run["first_at"] == run["last_at"]
+
+
 def test_spend_by_run(filled: Path) -> None:
     """Settled and unknown calls count, released ones do not, a cancel gives back; exact to the micro."""
     with Reader(filled) as reader:

@@ -13,7 +13,7 @@ import signal
 import sqlite3
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -82,7 +82,7 @@ async def _run(options: argparse.Namespace) -> None:
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, auditor.stop)
     if options.watch_stdin:
-        _watch_stdin(loop, auditor)
+        watch_stdin(loop, auditor.stop)
     try:
         announcing = asyncio.create_task(_announce(auditor))
         await auditor.run()
@@ -97,12 +97,12 @@ async def _announce(auditor: Auditor) -> None:
     sys.stdout.flush()
 
 
-def _watch_stdin(loop: asyncio.AbstractEventLoop, auditor: Auditor) -> None:
+def watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], object]) -> None:
     """Stop at the end of standard input. A thread, since an event loop can wait for pipes, but not for every file."""
 
     def watch() -> None:
         while os.read(0, 4096):
             pass
-        loop.call_soon_threadsafe(auditor.stop)
+        loop.call_soon_threadsafe(stop)
 
     threading.Thread(target=watch, name="stdin", daemon=True).start()

@@ -2,21 +2,28 @@
 -- reading; where there is a sum, the exact integer stands beside it in _micros. Nothing is ever decided by them.
 
 -- What counts of a call: settled and unknown ones at what the ledger keeps for them (unknown is never free), released
--- ones not at all, and a call that gave money back with its negative amount.
+-- ones not at all, and a call that gave money back with its negative amount. Where the vendor tells the price later,
+-- the difference is a row of its own on the day of the call, which is no call.
 CREATE VIEW counted_calls AS
 SELECT
-    seq, at, substr(at, 1, 10) AS day, run_id, label, vendor, decision,
+    seq, at, substr(at, 1, 10) AS day, run_id, label, vendor, decision, 1 AS calls,
     CASE
         WHEN decision <> 'allowed' OR outcome = 'released' THEN 0
         ELSE coalesce(settled_micros, cost_micros, 0)
     END AS counted_micros
-FROM calls;
+FROM calls
+UNION ALL
+SELECT
+    seq, NULL, json_extract(detail, '$.day'), run_id, label, json_extract(detail, '$.vendor'), 'allowed', 0,
+    json_extract(detail, '$.micros')
+FROM admin
+WHERE action = 'adjusted';
 
 CREATE VIEW run_spend AS
 SELECT
     run_id,
     max(label) AS label,
-    count(*) AS calls,
+    sum(calls) AS calls,
     sum(decision = 'blocked') AS blocked,
     sum(decision = 'refused') AS refused,
     round(sum(counted_micros) / 1e6, 6) AS spent_usd,
@@ -34,7 +41,7 @@ SELECT
     coalesce(nullif(rtrim(label, replace(label, '-', '')), ''), label) AS fleet,
     count(DISTINCT label) AS labels,
     count(DISTINCT run_id) AS runs,
-    count(*) AS calls,
+    sum(calls) AS calls,
     sum(decision = 'blocked') AS blocked,
     sum(decision = 'refused') AS refused,
     round(sum(counted_micros) / 1e6, 6) AS spent_usd,
@@ -49,7 +56,7 @@ CREATE VIEW vendor_daily AS
 SELECT
     day,
     vendor,
-    count(*) AS calls,
+    sum(calls) AS calls,
     sum(decision = 'blocked') AS blocked,
     sum(decision = 'refused') AS refused,
     round(sum(counted_micros) / 1e6, 6) AS spent_usd,
@@ -83,7 +90,7 @@ clock AS (
 month AS (
     SELECT vendor, sum(counted_micros) AS spent_micros
     FROM counted_calls
-    WHERE at >= (SELECT month_start FROM clock) AND vendor IS NOT NULL
+    WHERE day >= (SELECT month_start FROM clock) AND vendor IS NOT NULL
     GROUP BY vendor
 )
 SELECT

@@ -91,6 +91,11 @@ def idempotency(prefix: str, run_id: str, digest: str) -> str:
     return f"{prefix}idem:{run_id}:{digest}"
 
 
+def adjusted(prefix: str, vendor: str, resource: str) -> str:
+    """``runcap:{default}:adjusted:twilio:SM0a1b…``, text: by how many micros it was adjusted; lives 30 days."""
+    return f"{prefix}adjusted:{vendor}:{resource}"
+
+
 def audit(prefix: str) -> str:
     """``runcap:{default}:audit``, stream: rows that the auditor has not stored yet (scripts/common.lua)."""
     return prefix + "audit"

@@ -1,7 +1,8 @@
 """The ledger: the only state that proxy processes share, in Redis or Valkey.
 
 One typed method for each script, and no one else touches Redis. The methods stand in files by who calls them: the
-guard (`calls`), the operator (`admin`, `listings`), the agent itself (`budgets`), the auditor (`stream`).
+guard (`calls`), the operator (`admin`, `listings`), the agent itself (`budgets`), the auditor (`stream`), the
+reconciler (`adjustments`).
 """
 
 import logging
@@ -10,6 +11,7 @@ from typing import Self
 from redis.exceptions import RedisError
 
 from runcap.ledger import keys
+from runcap.ledger.adjustments import Adjustments
 from runcap.ledger.admin import Admin
 from runcap.ledger.budgets import Budgets
 from runcap.ledger.calls import Authorized, Calls
@@ -20,7 +22,7 @@ from runcap.ledger.stream import Anchor, AuditStream
 logger = logging.getLogger(__name__)
 
 
-class Ledger(Calls, Admin, Budgets, Restoring, AuditStream):
+class Ledger(Calls, Admin, Budgets, Adjustments, Restoring, AuditStream):
     """One namespace of one server."""
 
     def __init__(self, client: Client) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +19,7 @@ from runcap.home import prepare
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.opening import open_for_use
-from runcap.secretstore import without_secrets
+from runcap.secretstore import hidden_variables, without_secrets
 from runcap.trust import write_bundle
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,16 @@ LEDGER_URL = "RUNCAP_LEDGER_URL"
 """Tells a child where the ledger is (not on its command line: the URL may carry a password), and that somebody else
 looks after it and the auditor."""
 
+RECONCILED = "twilio"
+"""The only vendor whose prices come later (`runcap.audit.reconciling`)."""
+
 _WATCH_SECONDS = 0.5
 _AUDITOR_PAUSE_SECONDS = 0.5
 """Between an auditor that died and the next."""
+_RECONCILER_DELAY_SECONDS = 3.0
+"""It starts behind what calls wait for: no price is asked for in a call's first minute."""
+_RECONCILER_PAUSE_SECONDS = 30.0
+"""Longer: nothing waits for it."""
 
 
 class Backstage:
@@ -40,6 +48,7 @@ class Backstage:
         self._embedded = None if config.ledger.url else EmbeddedLedger(config.home)
         self._tasks: list[asyncio.Task[None]] = []
         self._auditor: asyncio.subprocess.Process | None = None
+        self._reconciler: asyncio.subprocess.Process | None = None
         self._leaving = False
 
     @property
@@ -60,6 +69,8 @@ class Backstage:
             await self.__aexit__(None, None, None)
             raise
         self._tasks = [asyncio.create_task(self._watch_auditor())]
+        if self._config.vendors[RECONCILED].account_sid:
+            self._tasks.append(asyncio.create_task(self._keep_reconciler()))
         if self._embedded is not None:
             self._tasks.append(asyncio.create_task(self._watch_ledger(self._embedded)))
         return self
@@ -72,14 +83,9 @@ class Backstage:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._auditor is not None and self._auditor.returncode is None:
-            assert self._auditor.stdin is not None
-            self._auditor.stdin.close()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._auditor.wait(), self._config.proxy.drain_seconds)
-            if self._auditor.returncode is None:
-                self._auditor.kill()
-                await self._auditor.wait()
+        # The reconciler first: what it has settled is for the auditor to write.
+        for process in (self._reconciler, self._auditor):
+            await self._end(process)
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.release)
 
@@ -103,6 +109,31 @@ class Backstage:
             pass_fds=self.lock_fds,
         )  # fmt: skip
 
+    async def _start_reconciler(self) -> None:
+        """Start it; only of the vendor that it asks does it get the secret. It ends as the auditor does."""
+        config = [] if self._config.source is None else ["--config", str(self._config.source)]
+        self._reconciler = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "runcap.audit.reconciling", "--watch-stdin", *config,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=reconciler_environment(os.environ, self._config)
+            | {LEDGER_URL: self.ledger_url, "RUNCAP_HOME": str(self._config.home)},
+            start_new_session=True,
+            pass_fds=self.lock_fds,
+        )  # fmt: skip
+
+    async def _end(self, process: asyncio.subprocess.Process | None) -> None:
+        """Close its standard input, and wait until it has ended; kill it if that takes too long."""
+        if process is None or process.returncode is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), self._config.proxy.drain_seconds)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
     @property
     def lock_fds(self) -> tuple[int, ...]:
         """Descriptors that a child must inherit to keep the embedded ledger alive should we die before it."""
@@ -116,6 +147,15 @@ class Backstage:
             await asyncio.sleep(_AUDITOR_PAUSE_SECONDS)
             await self._start_auditor()
 
+    async def _keep_reconciler(self) -> None:
+        await asyncio.sleep(_RECONCILER_DELAY_SECONDS)
+        while True:
+            await self._start_reconciler()
+            assert self._reconciler is not None
+            code = await self._reconciler.wait()
+            logger.error("the reconciler ended with %s; starting another", code)
+            await asyncio.sleep(_RECONCILER_PAUSE_SECONDS)
+
     async def _watch_ledger(self, embedded: EmbeddedLedger) -> None:
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
@@ -126,3 +166,10 @@ class Backstage:
             else:
                 if restarted:
                     logger.error("the embedded ledger had ended and was started again")
+
+
+def reconciler_environment(environment: Mapping[str, str], config: Config) -> dict[str, str]:
+    """An environment with what the secret of the reconciled vendor takes, and without the other vendors' secrets."""
+    own = config.vendors[RECONCILED].secret
+    others = {vendor.secret.removeprefix("env:") for vendor in config.vendors.values() if vendor.secret != own}
+    return without_secrets(environment, config, hidden_variables(config) - others)

@@ -45,20 +45,27 @@ local function add(counters, kind, amount)
   counters.changed = true
 end
 
--- Takes back what was spent on a day, which need not be the one that the counters are open for. A bucket that has been
--- dropped since is skipped: nobody reads it any more.
-local function take_back(counters, day, amount)
+-- Adds to what was spent on a day (a negative amount takes back), which need not be the one that the counters are open
+-- for. A bucket that has been dropped since is skipped: nobody reads it any more.
+local function count_on(counters, day, amount)
   local fields = fields_of(day)
+  local function moved(value)
+    local after = math.max(0, value + amount)
+    if after > MAX_MICROS then error('RUNCAP ' .. counters.selector .. ' would pass 2^53 micros', 0) end
+    return after
+  end
   for index = SPENT, 6, 2 do
     local field = fields[index]
     if field == counters.fields[index] then
-      counters.values[index], counters.changed = math.max(0, counters.values[index] - amount), true
+      counters.values[index], counters.changed = moved(counters.values[index]), true
     else
       local value = counters.older[field] or redis.call('HGET', counters.key, field)
-      if value then counters.older[field] = math.max(0, stored_number(value, field) - amount) end
+      if value then counters.older[field] = moved(stored_number(value, field)) end
     end
   end
 end
+
+local function take_back(counters, day, amount) count_on(counters, day, -amount) end
 
 -- What a window (1 day, 2 month, 3 total) has counted, held included.
 local function counted_in(counters, window)
