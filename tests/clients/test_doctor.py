@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import operator
 import os
 import re
 import socket
@@ -143,21 +142,20 @@ def test_a_clock_that_is_an_hour_off(up: RuncapUp, doctor: Doctor, monkeypatch: 
     assert [] == _faults(doctor(environment))
 
 
-@pytest.mark.parametrize("case", [("python", "PYTHONPATH"), ("node", "NODE_OPTIONS")], ids=operator.itemgetter(0))
-def test_an_sdk_without_its_shim(
-    up: RuncapUp, doctor: Doctor, mended: Any, node_scripts: Path, case: tuple[str, str]
-) -> None:
-    """Stripe's SDK does not come through, and does after the line; the finding has another way for the code."""
-    language, variable = case
+def test_sdks_without_their_shims(up: RuncapUp, doctor: Doctor, mended: Any, node_scripts: Path) -> None:
+    """Stripe's do not come through, and do after the line; each finding has another way for the code."""
     options = ("--python", sys.executable, "--node", str(node_scripts), "--sdk", "stripe")
     environment = _agent(up)
-    del environment[variable]
+    shims = {"stripe (python)": "PYTHONPATH", "stripe (node)": "NODE_OPTIONS"}
+    for variable in shims.values():
+        del environment[variable]
     found = doctor(environment, *options)
-    check = f"stripe ({language})"
-    assert [check] == _faults(found)
-    assert found[check]["what"].startswith(f"runcap's shim is not in {variable}: ")
-    assert found[check]["hint"].startswith("or ")
-    assert [] == _faults(doctor(mended(found[check]["mend"], environment), *options))
+    assert list(shims) == _faults(found)
+    for check, variable in shims.items():
+        assert found[check]["what"].startswith(f"runcap's shim is not in {variable}: ")
+        assert found[check]["hint"].startswith("or ")
+    assert found["stripe (python)"]["mend"] == found["stripe (node)"]["mend"]
+    assert [] == _faults(doctor(mended(found["stripe (node)"]["mend"], environment), *options))
 
 
 def test_for_people(up: RuncapUp) -> None:
