@@ -12,6 +12,7 @@ import pytest
 
 from runcap.audit.store import Store
 from runcap.decision import Code, Refused
+from runcap.ledger.adjustments import Adjustment
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Run
 from runcap.ledger.opening import make_current
@@ -33,6 +34,7 @@ from tests.ledger.support import (
     settle,
     snapshot,
     spent,
+    today_of,
 )
 
 
@@ -135,6 +137,9 @@ async def a_history(ledger: Ledger) -> list[Run]:
     await settle(ledger, await ledger.reserve(keyed))
     await settle(ledger, await ledger.reserve(_again(keyed)), 80, object_id="pi_2")
     await denied_code(ledger, ask(first, 901))
+    for micros, resource in ((-20, "SM1"), (15, "SM2")):
+        adjustment = Adjustment(second.run_id, "stripe", resource, await today_of(ledger), micros, "price")
+        assert await ledger.adjust(adjustment, ACTOR)
     await ledger.set_cap("run", second.run_id, Caps(total=5_000), ACTOR)
     await ledger.set_cap("fleet", "ops", Caps(day=1), ACTOR)
     await ledger.remove_cap("fleet", "ops", None, ACTOR)
