@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 \
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: all demo run test lint bench fuzz format clean
+.PHONY: all demo run test lint bench fuzz chaos format clean
 all: lint test
 
 $(STAMP): pyproject.toml
@@ -29,6 +29,9 @@ lint: $(STAMP)
 
 format: $(STAMP)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+chaos: $(STAMP)  ## parts die and stand still at random under load, for SECONDS=600; then the books are checked
+	@$(BIN)/python scripts/chaos.py --seconds $(or $(SECONDS),600) $(ARGS)
 
 bench: $(STAMP)
 	@$(BIN)/python -m scripts.bench $(if $(QUICK),--quick) $(ARGS)
