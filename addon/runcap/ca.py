@@ -5,7 +5,8 @@ The story: ``Authority.load_or_create(folder)`` → ``authority.leaf("api.stripe
 An agent's machine trusts this root, so the root says itself, critically, that it is good for three DNS
 names and no IP address: whoever steals its key can impersonate no bank. Each leaf has a key of its own
 (mitmproxy would use the root's for all). A folder with a certificate and leaves but no key, made elsewhere
-by ``runcap ca issue``, is enough to run.
+by ``runcap ca issue`` or ``runcap ca sign``, is enough to run. While the root is being replaced (`runcap.rotation`),
+``ca.pem`` holds the next root behind this one, so that agents trust both.
 """
 
 import datetime as dt
@@ -15,10 +16,10 @@ from pathlib import Path
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from runcap.cafiles import CERTIFICATE, KEY, LEAVES, AuthorityError, check_leaf, check_root, parse_all, parse_key
 from runcap.certificates import extension_of, key_pem_of, new_leaf, new_root, pem_of
 from runcap.home import locked, prepare, read_private, write_file
 from runcap.hosts import KNOWN_VENDORS
@@ -30,13 +31,10 @@ LEAF_LIFE = dt.timedelta(days=30)
 """Online leaves renew themselves, so they can be far shorter than what clients accept."""
 OFFLINE_LEAF_LIFE = dt.timedelta(days=90)
 
-_CERTIFICATE = "ca.pem"
-_KEY = "ca.key"
-_LEAVES = "leaves"
+ROOT_NOTICE = dt.timedelta(days=90)
+"""How long before its end a root should be replaced."""
 
-
-class AuthorityError(ValueError):
-    """The authority's files cannot be used. The message says why and what to do."""
+__all__ = ["HOSTS", "LEAF_LIFE", "OFFLINE_LEAF_LIFE", "Authority", "AuthorityError", "Leaf", "LeafCache"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +61,18 @@ class Leaf:
 class Authority:
     """The root of one home folder."""
 
-    def __init__(self, folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        certificate: x509.Certificate,
+        key: ec.EllipticCurvePrivateKey | None,
+        successor: x509.Certificate | None = None,
+    ) -> None:
         """Take what was read; use `load_or_create`. Without a key, leaves come ready-made from the folder."""
         self.folder = folder
         self.certificate = certificate
+        self.successor = successor
+        """The next root, that agents should trust as well; None if none is on its way."""
         self._key = key
 
     @classmethod
@@ -79,35 +85,49 @@ class Authority:
         """
         prepare(folder)
         with locked(folder / ".lock"):
-            if not (folder / _CERTIFICATE).exists():
+            if not (folder / CERTIFICATE).exists():
                 certificate, key = new_root(HOSTS, _now())
                 # The key first: a crash in between leaves a key that nobody trusts yet, and the next start
                 # makes both.
-                write_file(folder / _KEY, key_pem_of(key))
-                write_file(folder / _CERTIFICATE, pem_of(certificate), mode=0o644)
+                write_file(folder / KEY, key_pem_of(key))
+                write_file(folder / CERTIFICATE, pem_of(certificate), mode=0o644)
+            return cls._load(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the root, and make none.
+
+        Raises:
+            AuthorityError, HomeError: as `load_or_create`, and if there is none.
+        """
+        if not (folder / CERTIFICATE).exists():
+            raise AuthorityError(f"There is no root certificate {folder / CERTIFICATE}.")
+        with locked(prepare(folder) / ".lock"):
             return cls._load(folder)
 
     @classmethod
     def _load(cls, folder: Path) -> Self:
-        certificate = _read_certificate(folder / _CERTIFICATE)
-        _check_root(certificate, folder / _CERTIFICATE)
+        certificate, *others = parse_all((folder / CERTIFICATE).read_bytes(), folder / CERTIFICATE)
+        check_root(certificate, folder / CERTIFICATE, _now())
+        successor = others[0] if others else None
         try:
-            key = _parse_key(read_private(folder / _KEY), folder / _KEY)
+            key = parse_key(read_private(folder / KEY), folder / KEY)
         except FileNotFoundError:
-            if not (folder / _LEAVES).is_dir():
+            if not (folder / LEAVES).is_dir():
                 raise AuthorityError(
-                    f"{folder} has a root certificate, but neither its key {_KEY} nor ready-made leaves: "
-                    f"put one of them back, or move {_CERTIFICATE} away and let agents trust a new root."
+                    f"{folder} has a root certificate, but neither its key {KEY} nor ready-made leaves: "
+                    f"put one of them back, or move {CERTIFICATE} away and let agents trust a new root."
                 ) from None
-            return cls(folder, certificate, None)
+            return cls(folder, certificate, None, successor)
         if key.public_key() != certificate.public_key():
-            raise AuthorityError(f"{folder / _KEY} is not the key of {folder / _CERTIFICATE}.")
-        return cls(folder, certificate, key)
+            advice = "" if successor is None else " Run `runcap ca rotate --finish` again if it was cut off."
+            raise AuthorityError(f"{folder / KEY} is not the key of {folder / CERTIFICATE}.{advice}")
+        return cls(folder, certificate, key, successor)
 
     @cached_property
     def certificate_pem(self) -> bytes:
-        """What an agent's machine has to trust."""
-        return pem_of(self.certificate)
+        """What an agent's machine has to trust: this root, and the next one if one is on its way."""
+        return pem_of(self.certificate) + (b"" if self.successor is None else pem_of(self.successor))
 
     @property
     def name(self) -> str:
@@ -124,12 +144,30 @@ class Authority:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the root certificate, as tools print it: ``AB:CD:…``."""
-        return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+        return fingerprint_of(self.certificate)
 
     @property
     def offline(self) -> bool:
         """True if the root's key is not here."""
         return self._key is None
+
+    def warnings(self, now: dt.datetime | None = None) -> list[str]:
+        """What will have to be done soon, one sentence each.
+
+        Raises:
+            AuthorityError, HomeError: a ready-made leaf cannot be used.
+        """
+        now = now or _now()
+        found = []
+        if now >= self.certificate.not_valid_after_utc - ROOT_NOTICE:
+            end = self.certificate.not_valid_after_utc
+            found.append(f"The root {self.name} expires on {end:%Y-%m-%d}: replace it with `runcap ca rotate`.")
+        for host in self.hosts if self.offline else ():
+            leaf = self._ready_made(host, now)
+            if now >= leaf.renew_at:
+                end = leaf.certificate.not_valid_after_utc
+                found.append(f"The leaf for {host} expires on {end:%Y-%m-%d}: make new ones with `runcap ca sign`.")
+        return found
 
     def leaf(self, host: str, now: dt.datetime | None = None) -> Leaf:
         """Make a certificate for a vendor's host; with an offline root, read the one that was made for it.
@@ -156,8 +194,8 @@ class Authority:
         """
         if self._key is None:
             raise AuthorityError(f"{self.folder} holds no root key to make leaves with.")
-        leaves = prepare(prepare(folder) / _LEAVES)
-        write_file(folder / _CERTIFICATE, self.certificate_pem, mode=0o644)
+        leaves = prepare(prepare(folder) / LEAVES)
+        write_file(folder / CERTIFICATE, self.certificate_pem, mode=0o644)
         for host in self.hosts:
             leaf = self._issue(host, _now(), OFFLINE_LEAF_LIFE)
             # One file, so that a certificate is never read with the key of another.
@@ -166,20 +204,20 @@ class Authority:
     def _issue(self, host: str, now: dt.datetime, life: dt.timedelta) -> Leaf:
         assert self._key is not None
         certificate, key = new_leaf(host, self.certificate, self._key, now=now, life=life)
-        return Leaf(certificate, key, pem_of(certificate) + self.certificate_pem)
+        return Leaf(certificate, key, pem_of(certificate) + pem_of(self.certificate))
 
     def _ready_made(self, host: str, now: dt.datetime) -> Leaf:
-        path = self.folder / _LEAVES / f"{host}.pem"
+        path = self.folder / LEAVES / f"{host}.pem"
         try:
             content = read_private(path)
         except FileNotFoundError:
             raise AuthorityError(f"The root's key is not here, and there is no leaf {path} for {host}.") from None
-        key = _parse_key(content, path)
-        certificate = _parse_certificate(content, path)
-        _check_leaf(certificate, key, self.certificate, path)
+        key = parse_key(content, path)
+        certificate = parse_all(content, path)[0]
+        check_leaf(certificate, key, self.certificate, path)
         if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
             raise AuthorityError(f"{path} has expired: make new leaves where the root's key is.")
-        return Leaf(certificate, key, pem_of(certificate) + self.certificate_pem)
+        return Leaf(certificate, key, pem_of(certificate) + pem_of(self.certificate))
 
 
 class LeafCache:
@@ -202,47 +240,9 @@ class LeafCache:
         return leaf
 
 
-def _check_root(certificate: x509.Certificate, path: Path) -> None:
-    basic = extension_of(certificate, x509.BasicConstraints)
-    if basic is None or not basic.ca:
-        raise AuthorityError(f"{path} is not the certificate of an authority.")
-    if certificate.not_valid_after_utc <= _now():
-        raise AuthorityError(
-            f"The root in {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d}: move it away; "
-            "the next start makes a new one, which agents then have to trust."
-        )
-
-
-def _check_leaf(
-    certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, root: x509.Certificate, path: Path
-) -> None:
-    if key.public_key() != certificate.public_key():
-        raise AuthorityError(f"Key and certificate in {path} do not belong together.")
-    try:
-        certificate.verify_directly_issued_by(root)
-    except (InvalidSignature, ValueError, TypeError) as error:
-        raise AuthorityError(f"{path} was not signed by the root beside it.") from error
-
-
-def _read_certificate(path: Path) -> x509.Certificate:
-    return _parse_certificate(path.read_bytes(), path)
-
-
-def _parse_certificate(content: bytes, path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(content)
-    except ValueError as error:
-        raise AuthorityError(f"{path} holds no readable PEM certificate.") from error
-
-
-def _parse_key(content: bytes, path: Path) -> ec.EllipticCurvePrivateKey:
-    try:
-        key = serialization.load_pem_private_key(content, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise AuthorityError(f"{path} holds no readable PEM key without a password.") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise AuthorityError(f"The key in {path} is not one for ECDSA.")
-    return key
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """SHA-256 of a certificate, as tools print it."""
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def _now() -> dt.datetime:

@@ -15,6 +15,8 @@ from runcap.ca import Authority
 from runcap.home import write_file
 
 BUNDLE = "bundle.pem"
+RETIRED = "retired.pem"
+"""Roots of ours that have been replaced."""
 
 _WELL_KNOWN = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
@@ -26,10 +28,10 @@ _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
 
 
 def bundle_pem(authority: Authority) -> bytes:
-    """Our root, then the system's roots."""
-    own = _blocks(authority.certificate_pem)
-    blocks = dict.fromkeys([*own, *_system_roots(own[0])])
-    return b"\n".join(blocks) + b"\n"
+    """Our root, and the next if one is on its way, then the system's roots without those of ours that are retired."""
+    own, retired = _blocks(authority.certificate_pem), _retired(authority.folder)
+    blocks = dict.fromkeys([*own, *_system_roots({*own, *retired})])
+    return b"\n".join(block for block in blocks if block not in retired) + b"\n"
 
 
 def write_bundle(authority: Authority) -> Path:
@@ -41,7 +43,12 @@ def write_bundle(authority: Authority) -> Path:
     return path
 
 
-def _system_roots(own: bytes) -> list[bytes]:
+def _retired(folder: Path) -> set[bytes]:
+    path = folder / RETIRED
+    return set(_blocks(path.read_bytes())) if path.exists() else set()
+
+
+def _system_roots(ours: set[bytes]) -> list[bytes]:
     """The roots of the first list that has any; SSL_CERT_FILE is asked first, for corporate roots."""
     candidates = (
         os.environ.get("SSL_CERT_FILE"),
@@ -56,9 +63,9 @@ def _system_roots(own: bytes) -> list[bytes]:
             blocks = _blocks(Path(candidate).read_bytes())
         except OSError:
             continue
-        # A list that begins with our root is a bundle of ours, exported into this very environment: were it
+        # A list that begins with a root of ours is a bundle of ours, exported into this very environment: were it
         # taken for the system's, removed roots would stay in it for ever.
-        if blocks and blocks[0] != own:
+        if blocks and blocks[0] not in ours:
             return blocks
     return []
 

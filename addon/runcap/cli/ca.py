@@ -2,16 +2,21 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from runcap.cli._options import config_option, json_option
+from runcap.truststore import TrustStore
+
+_folder = click.Path(path_type=Path, file_okay=False)
 
 
 @click.group()
 def ca() -> None:
-    """Show and export the certificate authority."""
+    """Show, export and replace the certificate authority."""
 
 
 @ca.command()
@@ -19,7 +24,7 @@ def ca() -> None:
 @config_option
 def show(*, as_json: bool, config_path: Path | None) -> None:
     """Show the root certificate: name, fingerprint, expiry, and the names it may sign for."""
-    from runcap.ca import Authority
+    from runcap.ca import Authority, fingerprint_of
     from runcap.config import load
     from runcap.home import prepare
 
@@ -33,6 +38,8 @@ def show(*, as_json: bool, config_path: Path | None) -> None:
         "root_key": "elsewhere" if authority.offline else "here",
         "path": str(authority.folder / "ca.pem"),
     }
+    if authority.successor is not None:
+        fields["next_sha256"] = fingerprint_of(authority.successor)
     if as_json:
         click.echo(json.dumps(fields, indent=2))
         return
@@ -80,18 +87,135 @@ def issue(*, folder: Path, config_path: Path | None) -> None:
 
 
 @ca.command()
-@click.option("--dry-run", is_flag=True, help="Only print the commands.")
+@click.option("--offline", "elsewhere", metavar="DIR", type=_folder, help="Keep the root's key there, not here.")
 @config_option
-def install(*, dry_run: bool, config_path: Path | None) -> None:
-    """Trust the root on this whole machine, by the system's own trust store. Needs root; `runcap env` does not."""
+def init(*, elsewhere: Path | None, config_path: Path | None) -> None:
+    """Make the root now. With --offline its key goes to DIR, such as a stick, and leaves of 90 days come here."""
+    from runcap.ca import Authority
+    from runcap.cafiles import CERTIFICATE, AuthorityError
+    from runcap.rotation import make_offline
+
+    folder = _home_folder(config_path)
+    if elsewhere is not None:
+        root = make_offline(elsewhere, folder)
+        click.echo(f"made the root {root.name} in {elsewhere}, and leaves for {', '.join(root.hosts)} in {folder}")
+        return
+    if (folder / CERTIFICATE).exists():
+        raise AuthorityError(f"{folder} has a root already: `runcap ca rotate` replaces it.")
+    click.echo(f"made the root {Authority.load_or_create(folder).name} in {folder}")
+
+
+@ca.command()
+@click.argument("elsewhere", metavar="DIR", type=_folder)
+@click.option("-o", "--output", metavar="FOLDER", type=_folder, help="Another folder than home's `ca`.")
+@config_option
+def sign(*, elsewhere: Path, output: Path | None, config_path: Path | None) -> None:
+    """Make new leaves of 90 days with the root whose key is in DIR. `runcap up` takes them at SIGHUP."""
+    from runcap.rotation import sign_from
+
+    folder = _home_folder(config_path) if output is None else output
+    root = sign_from(elsewhere, folder)
+    click.echo(f"made leaves for {', '.join(root.hosts)} in {folder}")
+
+
+@ca.command()
+@click.option("--finish", "finishing", is_flag=True, help="Drop the old root: every agent has the new bundle by now.")
+@click.option("--offline", "elsewhere", metavar="DIR", type=_folder, help="Keep the next root's key there, not here.")
+@config_option
+def rotate(*, finishing: bool, elsewhere: Path | None, config_path: Path | None) -> None:
+    """Replace the root: agents first trust both, and with --finish only the new one."""
+    from runcap import rotation
+
+    folder = _home_folder(config_path)
+    if finishing:
+        if elsewhere is not None:
+            raise click.UsageError("--offline belongs to the beginning: `runcap ca rotate --offline DIR`")
+        root = rotation.finish(folder)
+        click.echo(f"{root.name} is the root now: send SIGHUP to `runcap up`, and remove the old root elsewhere")
+        return
+    root = rotation.begin(folder, elsewhere)
+    click.echo(
+        f"{root.name} will be the root: {folder / 'bundle.pem'} has both. When every agent has it, "
+        "run `runcap ca rotate --finish`."
+    )
+
+
+def _store_options[F: Callable[..., Any]](command: F) -> F:
+    """Add what `install` and `uninstall` share."""
+    for option in (
+        config_option,
+        click.option("--dry-run", is_flag=True, help="Only print the commands."),
+        click.option("--nss-db", "databases", metavar="DIR", type=click.Path(path_type=Path), multiple=True,
+                     help="An NSS database; default the user's own and those of Firefox' profiles. Repeatable."),
+        click.option("--keystore", metavar="PATH", type=click.Path(path_type=Path),
+                     help="A Java keystore; default the cacerts of the Java that is on PATH."),
+        click.option("--into", "kinds", type=click.Choice(["system", "java", "nss"]), multiple=True,
+                     default=["system"], show_default=True, help="Which trust store. Repeatable."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@ca.command()
+@_store_options
+def install(
+    *,
+    kinds: tuple[str, ...],
+    keystore: Path | None,
+    databases: tuple[Path, ...],
+    dry_run: bool,
+    config_path: Path | None,
+) -> None:
+    """Trust the root on this machine: in the system's store, Java's, or NSS' (Firefox, Chromium).
+
+    The first two need root. An agent under `runcap exec` or `runcap env` needs none of them.
+    """
+    root = _root(config_path)
+    for store in _stores(kinds, keystore, databases):
+        if dry_run:
+            click.echo("\n".join(store.steps(root)))
+        else:
+            store.install(root)
+            click.echo(f"{root} is trusted now ({store.name})")
+
+
+@ca.command()
+@_store_options
+def uninstall(
+    *,
+    kinds: tuple[str, ...],
+    keystore: Path | None,
+    databases: tuple[Path, ...],
+    dry_run: bool,
+    config_path: Path | None,
+) -> None:
+    """Undo `install`, with the same options."""
+    root = _root(config_path)
+    for store in _stores(kinds, keystore, databases):
+        if dry_run:
+            click.echo("\n".join(store.undo_steps(root)))
+        else:
+            store.uninstall(root)
+            click.echo(f"{root} is trusted no longer ({store.name})")
+
+
+def _root(config_path: Path | None) -> Path:
+    """The root's file, as it is: under sudo the home folder belongs to another user than the one who reads it."""
     from runcap.config import load
+
+    return load(config_path).home / "ca" / "ca.pem"
+
+
+def _stores(kinds: tuple[str, ...], keystore: Path | None, databases: tuple[Path, ...]) -> list[TrustStore]:
+    from runcap.keystores import java_store, nss_stores
     from runcap.truststore import find_store
 
-    # The file is read as it is: under sudo the home folder belongs to another user than the one who reads it.
-    root = load(config_path).home / "ca" / "ca.pem"
-    store = find_store()
-    if dry_run:
-        click.echo("\n".join(store.steps(root)))
-        return
-    store.install(root)
-    click.echo(f"{root} is trusted now ({store.name})")
+    stores: list[TrustStore] = []
+    for kind in dict.fromkeys(kinds):
+        if kind == "system":
+            stores.append(find_store())
+        elif kind == "java":
+            stores.append(java_store(keystore))
+        else:
+            stores += nss_stores(databases)
+    return stores

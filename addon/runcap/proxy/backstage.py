@@ -59,7 +59,10 @@ class Backstage:
     async def __aenter__(self) -> Self:
         prepare(self._config.home)
         # For agents in containers: the bundle is there to be mounted before anybody asks for it.
-        write_bundle(Authority.load_or_create(self._config.home / "ca"))
+        authority = Authority.load_or_create(self._config.home / "ca")
+        for warning in authority.warnings():
+            logger.warning("%s", warning)
+        write_bundle(authority)
         if self._embedded is not None:
             await asyncio.to_thread(self._embedded.acquire)
         try:
