@@ -37,13 +37,25 @@ class Reply:
 class Caller:
     """One kept-alive connection of one run to one vendor."""
 
-    def __init__(self, up: RuncapUp, run: IssuedRun, vendor: str = "stripe", *, timeout: float = 20) -> None:
+    def __init__(
+        self,
+        up: RuncapUp,
+        run: IssuedRun,
+        vendor: str = "stripe",
+        *,
+        timeout: float = 20,
+        tunnel_key: str | None = None,
+    ) -> None:
+        """Prepare; `tunnel_key` is the vault key that the CONNECT shows, the run's own by default, "" for none."""
         address = urlsplit(up.proxy)
         context = ssl.create_default_context(cafile=up.ca_bundle())
         self._connection = http.client.HTTPSConnection(
             str(address.hostname), address.port, context=context, timeout=timeout
         )
-        self._connection.set_tunnel(HOSTS[vendor], 443)
+        shown = base64.b64encode(f"run:{run.vault_key if tunnel_key is None else tunnel_key}".encode()).decode()
+        self._connection.set_tunnel(
+            HOSTS[vendor], 443, {"Proxy-Authorization": f"Basic {shown}"} if tunnel_key != "" else {}
+        )
         token = base64.b64encode(f"{ACCOUNT_SID}:{run.vault_key}".encode()).decode()
         self._authorization = f"Basic {token}" if vendor == "twilio" else f"Bearer {run.vault_key}"
 

@@ -9,9 +9,10 @@ _PROC = Path("/proc")
 
 
 class Processes:
-    """All processes that have their working directory in a folder. Needs /proc, and finds none without it.
+    """All processes that work in a folder, or on a file in it. Needs /proc, and finds none without it.
 
-    Not by a mark in their environment: a Valkey server writes its title over that.
+    By their working directory, since a Valkey server writes its title over its environment; and by their command line,
+    since a process that holds secrets shows no more than that to others of its user.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,10 +25,13 @@ class Processes:
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
             with contextlib.suppress(OSError):
-                inside = (entry / "cwd").readlink().is_relative_to(self._folder)
-                if inside and command.encode() in (entry / "cmdline").read_bytes():
+                line = (entry / "cmdline").read_bytes()
+                if command.encode() in line and (f"{self._folder}/".encode() in line or self._works_here(entry)):
                     found.append(int(entry.name))
         return sorted(found)
+
+    def _works_here(self, entry: Path) -> bool:
+        return (entry / "cwd").readlink().is_relative_to(self._folder)
 
     def workers(self) -> list[int]:
         """The proxy's worker processes."""

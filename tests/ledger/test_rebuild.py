@@ -12,6 +12,7 @@ import pytest
 
 from runcap.audit.store import Store
 from runcap.decision import Code, Refused
+from runcap.ledger import restoring
 from runcap.ledger.adjustments import Adjustment
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Run
@@ -262,6 +263,17 @@ async def test_a_rebuild_that_died_is_done_anew(ledger: Ledger, path: Path, monk
 
     assert await make_current(ledger, path, embedded=True)
     assert (0, 10) == await counted(ledger, run)
+
+
+async def test_a_part_that_fails_fails_the_whole(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is restored in many parts side by side, none is missed in silence, whichever it is."""
+    monkeypatch.setattr(restoring, "_ITEMS_AT_ONCE", 2)
+    await ledger.stop_for_rebuild()
+    items: list[restoring.Item] = [["hash", f"obj:{number}", "", 2, "a", "b"] for number in range(20)]
+    await ledger.restore(items)
+    for broken in (0, 9, 19):
+        with pytest.raises(Refused):
+            await ledger.restore([*items[:broken], ["nonsense"], *items[broken:]])
 
 
 async def test_only_a_whole_audit_is_believed(ledger: Ledger, path: Path) -> None:

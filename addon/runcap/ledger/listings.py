@@ -7,6 +7,9 @@ from runcap.ledger.client import Client
 from runcap.ledger.model import WINDOWS, Caps, CapSetting, Level, Run, Spend, Window
 from runcap.ledger.policy import read_policy
 
+_LOOKED_AT_ONCE = 5000
+"""Keys in one page of a walk through the namespace: some ms, for which the server does nothing else."""
+
 
 class Listings:
     """The methods that only read."""
@@ -75,7 +78,12 @@ class Listings:
             Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
         """
         _, *differences = await self._client.run("check", ())
-        return differences
+        cursor, orphans = "0", dict[str, None]()  # a page may name a key twice
+        while True:
+            _, cursor, *found = await self._client.run("orphans", (cursor, _LOOKED_AT_ONCE))
+            orphans |= dict.fromkeys(found)
+            if cursor == "0":
+                return [*differences, *orphans]
 
     async def _spends(self, selectors: list[str]) -> dict[str, dict[Window, Spend]]:
         _, *numbers = await self._client.run("spend", selectors)

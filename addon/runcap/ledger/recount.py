@@ -18,6 +18,7 @@ OBJECT_TTL_MS = 400 * 86_400_000
 """As in scripts/objects.lua."""
 ADJUSTED_TTL_MS = 30 * 86_400_000
 """As in scripts/adjust.lua."""
+_FORGET_FROM = 50_000
 
 type Entries = tuple[tuple[str, int], ...]
 """What has been counted for an object, oldest first: day and micros."""
@@ -87,6 +88,7 @@ class Recount:
     """Reservations whose end is looked for."""
     ended: set[str] = field(default_factory=set)
     """Those of them that have ended."""
+    _forget_at: int = _FORGET_FROM
     _selectors: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def feed(self, rows: Iterable[CallRow | AdminRow]) -> None:
@@ -122,6 +124,13 @@ class Recount:
             loose = () if "object" in facts else ((row.day, row.settled_micros),)
             until_ms = row.ended_ms + int(facts["idem_ttl_ms"])
             self.retried[row.run_id, known_by] = Retried(facts["fingerprint"], facts["reservation"], loose, until_ms)
+            if len(self.retried) >= self._forget_at:
+                self._forget(row.ended_ms)
+
+    def _forget(self, now_ms: int) -> None:
+        """Drop what the ledger has dropped by itself by now, so that memory grows with a day's calls, not with all."""
+        self.retried = {key: record for key, record in self.retried.items() if record.until_ms > now_ms}
+        self._forget_at = max(_FORGET_FROM, 2 * len(self.retried))
 
     def _count_object(self, row: CallRow, selectors: tuple[str, ...]) -> None:
         """As count_end and count_object do; what a retry had counted without its object belongs to it."""
@@ -133,35 +142,23 @@ class Recount:
         retried = self.retried.get((row.run_id, facts["idem"])) if "replay" in facts and "idem" in facts else None
         loose = retried.loose if retried is not None else ()
         own = known.entries.get(selectors[0])
-        after: dict[str, Entries] = {}
+        before: Entries | None = None
+        after: Entries = ()
+        changes: tuple[tuple[str, int], ...] = ()
         for selector in selectors:
             entries = known.entries.get(selector)
             if entries is None and selector.startswith("fleet:"):
                 entries = own
             if entries is None:
                 entries = loose
-            after[selector] = self._bring_to(selector, entries, row.day, total, final=final)
-        known.entries.update(after)
+            if entries is not before:  # mostly all selectors have counted the same
+                before, (after, changes) = entries, _brought_to(entries, row.day, total, final=final)
+            known.entries[selector] = after
+            for day, micros in changes:
+                self._add(selector, day, micros)
         known.touched_ms = row.ended_ms
         if retried is not None:
             retried.loose = ()
-
-    def _bring_to(self, selector: str, entries: Entries, day: str, total: int, *, final: bool) -> Entries:
-        difference = total - sum(micros for _, micros in entries)
-        if difference > 0:
-            self._add(selector, day, difference)
-            if entries and entries[-1][0] == day:
-                return (*entries[:-1], (day, entries[-1][1] + difference))
-            return (*entries, (day, difference))
-        left = list(entries)
-        while final and difference < 0 and left:
-            last_day, micros = left.pop()
-            part = min(-difference, micros)
-            self._add(selector, last_day, -part)
-            difference += part
-            if micros > part:
-                left.append((last_day, micros - part))
-        return tuple(left)
 
     def _add(self, selector: str, day: str, micros: int) -> None:
         days = self.spent.get(selector)
@@ -244,3 +241,22 @@ class Recount:
                 for day, micros in self.spent.get(f"run:{run.run_id}", {}).items():
                     days[day] = days.get(day, 0) + micros
         self.spent[selector] = days
+
+
+def _brought_to(entries: Entries, day: str, total: int, *, final: bool) -> tuple[Entries, Entries]:
+    """As count_object does: the entries after a call, and what it adds to the counters, by day."""
+    difference = total - sum(micros for _, micros in entries)
+    if difference > 0:
+        change = (day, difference)
+        if entries and entries[-1][0] == day:
+            return (*entries[:-1], (day, entries[-1][1] + difference)), (change,)
+        return (*entries, change), (change,)
+    left, changes = list(entries), list[tuple[str, int]]()
+    while final and difference < 0 and left:
+        last_day, micros = left.pop()
+        part = min(-difference, micros)
+        changes.append((last_day, -part))
+        difference += part
+        if micros > part:
+            left.append((last_day, micros - part))
+    return tuple(left), tuple(changes)

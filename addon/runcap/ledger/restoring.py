@@ -3,8 +3,10 @@
 `runcap.ledger.standing` decides by these, `runcap.ledger.rebuild` puts the steps in order.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import batched
 from typing import Any, cast
 
 import msgspec
@@ -14,6 +16,8 @@ from runcap.ledger.model import Caps
 
 _ITEMS_AT_ONCE = 500
 """Items in one script: some 10 ms, for which the server does nothing else."""
+_BATCHES_AHEAD = 3
+"""Sent while the server works on the first: neither waits for the other."""
 _WIPED_AT_ONCE = 5000
 
 type Item = list[str | int]
@@ -165,16 +169,17 @@ class Restoring:
             RuntimeError: no rebuild is under way: it would be put on top of what the ledger knows.
             Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
         """
-        args: list[str | int] = []
-        count = 0
-        for item in items:
-            args += item
-            count += 1
-            if count == _ITEMS_AT_ONCE:
-                await self._restore(args)
-                args, count = [], 0
-        if args:
-            await self._restore(args)
+        under_way: set[asyncio.Task[None]] = set()
+        try:
+            for some in batched(items, _ITEMS_AT_ONCE):
+                if len(under_way) == _BATCHES_AHEAD:
+                    done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.gather(*done)  # raises if one of them failed
+                under_way.add(asyncio.create_task(self._restore([part for item in some for part in item])))
+                await asyncio.sleep(0)  # it is sent now, and the server works while the next batch is made
+            await asyncio.gather(*under_way)
+        finally:
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _restore(self, args: Sequence[str | int]) -> None:
         [status] = await self._client.run("restore", args)

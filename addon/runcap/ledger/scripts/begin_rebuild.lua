@@ -10,14 +10,9 @@
 -- Returns {'OK'}, {'NOT_REBUILDING'} or {'NOT_EMPTY'}.
 
 if not redis.call('HGET', META, 'rebuilding') then return { 'NOT_REBUILDING' } end
-local cursor = '0'
-repeat
-  local page = redis.call('SCAN', cursor, 'MATCH', PREFIX .. '*', 'COUNT', '1000')
-  for _, key in ipairs(page[2]) do
-    if key ~= META then return { 'NOT_EMPTY' } end
-  end
-  cursor = page[1]
-until cursor == '0'
+for _, key in ipairs({ AUDIT, OPEN, RUN_IDS, CAPS, FROZEN }) do
+  if redis.call('EXISTS', key) == 1 then return { 'NOT_EMPTY' } end
+end
 
 local seq, now = number_of(ARGV[2], 'seq'), now_ms()
 local last_ms, last_sequence = ARGV[4]:match('^(%d+)%-(%d+)$')

@@ -21,20 +21,16 @@ if redis.call('EXISTS', AUDIT) == 1 then
 end
 local reply = { 'OK', last_id }
 
-local cursor, seen = '0', {}
-repeat
-  local page = redis.call('SCAN', cursor, 'MATCH', PREFIX .. 'spend:*', 'COUNT', '1000')
-  for _, key in ipairs(page[2]) do
-    if not seen[key] then
-      seen[key] = true -- SCAN may name a key twice
-      local item = { 'spend', key:sub(#PREFIX + 7) }
-      for _, value in ipairs(redis.call('HGETALL', key)) do item[#item + 1] = value end
-      reply[#reply + 1] = item
-    end
-  end
-  cursor = page[1]
-until cursor == '0'
+local function add_counters(selector)
+  local item = { 'spend', selector }
+  for _, value in ipairs(redis.call('HGETALL', PREFIX .. 'spend:' .. selector)) do item[#item + 1] = value end
+  reply[#reply + 1] = item
+end
 
+for _, field in ipairs(redis.call('HKEYS', META)) do
+  local vendor = field:match('^counted:(.*)$')
+  if vendor then add_counters('vendor:' .. vendor) end
+end
 local digests = redis.call('HGETALL', RUN_IDS)
 for index = 1, #digests, 2 do
   local item = { 'run', digests[index], digests[index + 1] }
@@ -42,9 +38,13 @@ for index = 1, #digests, 2 do
     'revoked_ms')
   for field = 1, 4 do item[#item + 1] = fields[field] or '' end
   reply[#reply + 1] = item
+  add_counters('run:' .. digests[index])
 end
 local caps = redis.call('HGETALL', CAPS)
-for index = 1, #caps, 2 do reply[#reply + 1] = { 'cap', caps[index], caps[index + 1] } end
+for index = 1, #caps, 2 do
+  reply[#reply + 1] = { 'cap', caps[index], caps[index + 1] }
+  if caps[index]:find('^fleet:') then add_counters(caps[index]) end
+end
 for _, what in ipairs(redis.call('HKEYS', FROZEN)) do reply[#reply + 1] = { 'frozen', what } end
 for _, id in ipairs(redis.call('ZRANGE', OPEN, '0', '-1')) do reply[#reply + 1] = { 'open', id } end
 return reply
