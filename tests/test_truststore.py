@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from runcap import truststore
 from runcap.truststore import TrustStore, TrustStoreError, find_store
 
 ROOT = b"-----BEGIN CERTIFICATE-----\n"
@@ -55,3 +56,34 @@ def test_it_is_found_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     command = tmp_path / "update-ca-trust"
     command.touch(mode=0o755)
     assert "RHEL, Fedora" == find_store().name
+
+
+def test_the_root_is_taken_out_again(tmp_path: Path, root: Path) -> None:
+    """The anchor goes first, then the system is told; doing it twice is no error."""
+    anchor = tmp_path / "runcap.crt"
+    log = tmp_path / "log"
+    tell = ("sh", "-c", f"ls {anchor} >> {log} 2>/dev/null || echo gone >> {log}")
+    store = TrustStore("test", anchor, tell)
+    store.install(root)
+    store.uninstall(root)
+    store.uninstall(root)
+    assert [str(anchor), "gone", "gone"] == log.read_text().splitlines()
+    assert f"rm -f {anchor}" == store.undo_steps(root)[0]
+
+
+def test_a_command_that_takes_it_out(tmp_path: Path, root: Path) -> None:
+    """Where there is one of its own, it is run instead; and before installing, if what is there has to go."""
+    log = tmp_path / "log"
+    add, drop = ("sh", "-c", f"echo add {{root}} >> {log}"), ("sh", "-c", f"echo drop >> {log}; exit 1")
+    store = TrustStore("test", None, add, drop, replaces=True)
+    store.install(root)
+    assert ["drop", f"add {root}"] == log.read_text().splitlines()
+    with pytest.raises(TrustStoreError, match=r"^sh ended with 1: $"):
+        store.uninstall(root)
+    assert store.steps(root)[0].endswith(" || true")
+
+
+def test_every_system_can_undo() -> None:
+    """Each has an anchor to remove, or a command of its own."""
+    for store in (*truststore._LINUX, truststore._MACOS):
+        assert store.anchor is not None or store.forget

@@ -4,6 +4,7 @@ Go, Java and browsers on Linux and macOS look there. The root can sign for the v
 trusting it on a whole machine gives away no other site.
 """
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,11 +27,21 @@ class TrustStore:
     """Where the root is copied to; None: the command takes the file itself."""
     update: tuple[str, ...]
     """The command that makes the system take notice; ``{root}`` stands for the root's file."""
+    forget: tuple[str, ...] = ()
+    """The command that makes it take notice of the root being gone; none: the same."""
+    replaces: bool = False
+    """What is there already has to be forgotten before."""
 
     def steps(self, root: Path) -> list[str]:
         """What `install` does, as commands for people."""
-        copy = [f"install -m 0644 {root} {self.anchor}"] if self.anchor is not None else []
-        return [*copy, " ".join(self._command(root))]
+        copy = [shlex.join(("install", "-m", "0644", str(root), str(self.anchor)))] if self.anchor is not None else []
+        before = [f"{shlex.join(self._command(self.forget, root))} || true"] if self.replaces else []
+        return [*copy, *before, shlex.join(self._command(self.update, root))]
+
+    def undo_steps(self, root: Path) -> list[str]:
+        """What `uninstall` does, as commands for people."""
+        unlink = [shlex.join(("rm", "-f", str(self.anchor)))] if self.anchor is not None else []
+        return [*unlink, shlex.join(self._command(self.forget or self.update, root))]
 
     def install(self, root: Path) -> None:
         """Trust the root.
@@ -45,26 +56,56 @@ class TrustStore:
         try:
             if self.anchor is not None:
                 write_file(self.anchor, pem, mode=0o644)
-            subprocess.run(self._command(root), check=True, capture_output=True, text=True)
         except PermissionError as error:
             raise TrustStoreError(f"{error.filename} may only be written by root: run it with sudo.") from error
-        except subprocess.CalledProcessError as error:
-            raise TrustStoreError(f"{self.update[0]} ended with {error.returncode}: {error.stderr.strip()}") from error
+        if self.replaces:
+            subprocess.run(self._command(self.forget, root), check=False, capture_output=True)
+        _run(self._command(self.update, root))
 
-    def _command(self, root: Path) -> list[str]:
-        return [part.format(root=root) for part in self.update]
+    def uninstall(self, root: Path) -> None:
+        """Trust the root no longer.
+
+        Raises:
+            TrustStoreError: this user may not do that, or the system's own command failed.
+        """
+        try:
+            if self.anchor is not None:
+                self.anchor.unlink(missing_ok=True)
+        except PermissionError as error:
+            raise TrustStoreError(f"{error.filename} may only be removed by root: run it with sudo.") from error
+        _run(self._command(self.forget or self.update, root))
+
+    def _command(self, command: tuple[str, ...], root: Path) -> list[str]:
+        return [part.format(root=root) for part in command]
+
+
+def _run(command: list[str]) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except OSError as error:
+        raise TrustStoreError(f"{command[0]} cannot be run: {error.strerror}.") from error
+    except subprocess.CalledProcessError as error:
+        # keytool writes its errors to stdout.
+        said = error.stderr.strip() or error.stdout.strip()
+        raise TrustStoreError(f"{command[0]} ended with {error.returncode}: {said}") from error
 
 
 _MACOS = TrustStore(
     "macOS",
     None,
     ("security", "add-trusted-cert", "-d", "-r", "trustRoot", "-k", "/Library/Keychains/System.keychain", "{root}"),
+    ("security", "remove-trusted-cert", "-d", "{root}"),
 )
 _LINUX = (
     # update-ca-certificates(8) of Debian and Alpine takes files that end in .crt only.
-    TrustStore("Debian, Alpine", Path("/usr/local/share/ca-certificates/runcap.crt"), ("update-ca-certificates",)),
+    TrustStore(
+        "Debian, Alpine",
+        Path("/usr/local/share/ca-certificates/runcap.crt"),
+        ("update-ca-certificates",),
+        ("update-ca-certificates", "--fresh"),
+    ),
     TrustStore("RHEL, Fedora", Path("/etc/pki/ca-trust/source/anchors/runcap.pem"), ("update-ca-trust", "extract")),
-    TrustStore("Arch", None, ("trust", "anchor", "--store", "{root}")),
+    TrustStore("Arch", None, ("trust", "anchor", "--store", "{root}"), ("trust", "anchor", "--remove", "{root}")),
 )
 
 
