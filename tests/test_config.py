@@ -254,8 +254,10 @@ def test_it_is_immutable() -> None:
         ),
         (
             "[proxy]\ngateway = '0.0.0.0:8081'",
-            "proxy.gateway is '0.0.0.0:8081', which other machines can reach: use 127.0.0.1, "
-            'or let only runs use it, with proxy.auth = "vault_key"',
+            (
+                "proxy.gateway is '0.0.0.0:8081', which other machines can reach: use 127.0.0.1, "
+                'or let only runs use it, with proxy.auth = "vault_key"'
+            ),
         ),
         ("[proxy]\nauth = 'basic'", "proxy.auth is wrong: Invalid enum value 'basic'."),
         (
