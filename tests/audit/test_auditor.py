@@ -245,3 +245,97 @@ async def test_stale_reservations_are_swept(path: Path) -> None:
         await _until(lambda: not ledger.stale)
 
     assert 0 == ledger.stale
+
+
+async def test_a_restarted_server_is_vouched_for_once_it_was_compared(path: Path) -> None:
+    """Its number is another; all that the audit knows is there."""
+    ledger = SlowFakeLedger([call(1)])
+    async with _running(ledger, path):
+        await _until(lambda: not ledger.entries)
+        assert "server" == ledger.vouched
+        ledger.server = "another"
+        await _until(lambda: ledger.vouched == "another")
+        ledger.entries.append(call(2))
+        await _until(lambda: not ledger.entries)
+
+    assert [call(1)[0], call(2)[0]] == _stream_ids(path)
+    assert "" == ledger.rebuilding
+
+
+@pytest.mark.parametrize("lost", ["epoch", "anchor"])
+async def test_a_ledger_that_lost_something_is_stopped_and_its_rows_wait(path: Path, lost: str) -> None:
+    """Empty, or an older state of its own: the anchor is not moved, which would hide it, and nothing is trimmed."""
+    ledger = SlowFakeLedger([call(1)])
+    async with _running(ledger, path):
+        await _until(lambda: not ledger.entries)
+        older = ledger.anchored
+        ledger.entries.append(call(2))
+        await _until(lambda: not ledger.entries)
+        ledger.anchored, ledger.server = older, "another"
+        if lost == "epoch":
+            ledger.anchored, ledger.epoch = None, ""
+        kept = ledger.anchored
+        ledger.entries.append(call(3))
+        await _until(lambda: ledger.rebuilding == "1")
+        await asyncio.sleep(0.05)
+
+    assert (kept, [call(3)], "server") == (ledger.anchored, ledger.entries, ledger.vouched)
+    assert [call(1)[0], call(2)[0]] == _stream_ids(path)
+
+
+async def test_an_older_state_that_comes_between_two_looks_is_not_covered_up(path: Path) -> None:
+    """The anchor is only moved on from the one that is known."""
+    ledger = SlowFakeLedger([call(1)])
+    async with _running(ledger, path):
+        await _until(lambda: not ledger.entries)
+        older = ledger.anchored
+        ledger.entries.append(call(2))
+        await _until(lambda: not ledger.entries)
+
+        class Rewound(SlowFakeLedger):
+            async def read_audit(self, after_id: str, count: int, block_ms: int = 0) -> list[Entry]:
+                entries = await super().read_audit(after_id, count, block_ms)
+                if entries and self.anchored != older and not self.rebuilding:
+                    self.anchored = older  # behind the look of this round
+                return entries
+
+        ledger.__class__ = Rewound
+        ledger.entries.append(call(3))
+        await _until(lambda: ledger.rebuilding == "1")
+
+    assert (older, [call(3)]) == (ledger.anchored, ledger.entries)
+    assert [call(1)[0], call(2)[0], call(3)[0]] == _stream_ids(path)
+
+
+@pytest.mark.parametrize(("unasked", "asked"), [(True, "1"), (False, "asked"), (False, "1")])
+async def test_who_rebuilds(path: Path, unasked: bool, asked: str) -> None:
+    """The auditor of an embedded ledger by itself, any other if an operator asks for it, and again if that failed."""
+    ledger = SlowFakeLedger([call(1)])
+    rebuilt: list[str] = []
+
+    async def rebuild() -> None:
+        rebuilt.append(ledger.rebuilding)
+        if len(rebuilt) == 1 and asked == "asked":
+            ledger.rebuilding = "1"
+            raise RuntimeError("the audit is not whole")
+        ledger.rebuilding = ""
+
+    auditor = Auditor(ledger, Store(path), rebuild=rebuild, unasked=unasked)
+    task = asyncio.create_task(auditor.run())
+    await _until(lambda: not ledger.entries)
+    ledger.rebuilding = asked
+    if not unasked and asked == "1":
+        await asyncio.sleep(0.05)
+        assert [] == rebuilt
+        ledger.rebuilding = ""
+    elif asked == "asked":
+        await _until(lambda: rebuilt == ["asked"])
+        await asyncio.sleep(0.03)
+        assert ["asked"] == rebuilt
+        ledger.rebuilding = "asked"
+        await _until(lambda: ledger.rebuilding == "")
+    await _until(lambda: ledger.rebuilding == "")
+    ledger.entries.append(call(2))
+    await _until(lambda: not ledger.entries)
+    auditor.stop()
+    await task

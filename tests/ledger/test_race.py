@@ -1,7 +1,9 @@
-"""Proof by racing: 4 processes of 125 parallel calls, and room for exactly 10."""
+"""Proof by racing: many processes, and room for exactly 10 calls; two processes, and one idempotency key."""
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from runcap.ledger.model import Caps, Level
 from tests.ledger.support import ACTOR, call_rows, counted, issue, spent
 
 _RACER = Path(__file__).with_name("racer.py")
+_KEY_RACER = Path(__file__).with_name("idempotent_racer.py")
 
 
 @pytest.mark.parametrize("level", ["run", "fleet", "vendor"])
@@ -24,7 +27,8 @@ async def test_exactly_as_many_as_fit_are_granted(
     await ledger.set_cap(level, selector, Caps(day=1_099), ACTOR)
 
     racers = [
-        _start(server_url, namespace, runs[number % len(runs)].key_digest, str(number), "125") for number in range(4)
+        _start(_RACER, server_url, namespace, runs[number % len(runs)].key_digest, str(number), "125")
+        for number in range(4)
     ]
     granted = [int(racer.communicate(timeout=60)[0]) for racer in racers]
 
@@ -35,5 +39,31 @@ async def test_exactly_as_many_as_fit_are_granted(
     assert 490 == sum(row["code"] == "cap_exhausted" for row in await call_rows(ledger))
 
 
-def _start(*args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, _RACER, *args], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("fingerprints", [("f", "f"), ("f", "g")], ids=["same_request", "other_request"])
+async def test_one_idempotency_key_counts_once(
+    ledger: Ledger, server_url: str, namespace: str, fingerprints: tuple[str, str]
+) -> None:
+    """Two processes, 100 calls each: one is held, and all others wait, are retries of it, or are another request."""
+    run = await issue(ledger, caps=Caps(day=1_000))
+    racers = [
+        _start(_KEY_RACER, server_url, namespace, run.key_digest, str(number), fingerprint)
+        for number, fingerprint in enumerate(fingerprints)
+    ]
+    told = [Counter[str](json.loads(racer.communicate(timeout=60)[0])) for racer in racers]
+
+    both = told[0] + told[1]
+    assert 200 == both.total()
+    assert 1 == both["held_100"]
+    assert {"held_100", "held_0", "idempotency_in_progress", "idempotency_mismatch"} >= both.keys()
+    if fingerprints[0] == fingerprints[1]:
+        assert 0 == both["idempotency_mismatch"]
+    else:
+        loser = next(answers for answers in told if not answers["held_100"])
+        assert {"idempotency_mismatch": 100} == loser
+    assert (0, 100) == await counted(ledger, run)
+    settled = [row["settled_micros"] for row in await call_rows(ledger) if row["decision"] == "allowed"]
+    assert (both["held_100"] + both["held_0"], 100) == (len(settled), sum(map(int, settled)))
+
+
+def _start(*args: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, *args], stdout=subprocess.PIPE, text=True)
