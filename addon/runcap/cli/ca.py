@@ -148,14 +148,6 @@ def uninstall(
             click.echo(f"{root} is trusted no longer ({store.name})")
 
 
-def _home_folder(config_path: Path | None) -> Path:
-    """Home's `ca` folder."""
-    from runcap.config import load
-    from runcap.home import prepare
-
-    return prepare(load(config_path).home) / "ca"
-
-
 def _root(config_path: Path | None) -> Path:
     """The root's file, as it is: under sudo the home folder belongs to another user than the one who reads it."""
     from runcap.config import load
