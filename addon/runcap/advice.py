@@ -18,6 +18,7 @@ ADVICE: dict[Code, str] = {
     Code.TOO_LARGE: "Send a smaller request.",
     Code.IDEMPOTENCY_MISMATCH: "Use a new idempotency key for a new call.",
     Code.IDEMPOTENCY_IN_PROGRESS: "Wait for the first call with this idempotency key to end.",
+    Code.RATE_LIMITED: "Wait as long as the refusal says, and make fewer calls at once.",
     Code.UPSTREAM_UNREACHABLE: "Try again later: nothing was sent, and nothing was spent.",
     Code.UPSTREAM_UNKNOWN: "Look at the vendor whether it happened before doing it again: it counts as spent.",
 }

@@ -33,6 +33,7 @@ class Code(StrEnum):
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     DUPLICATE = "duplicate"
+    RATE_LIMITED = "rate_limited"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
     UPSTREAM_UNKNOWN = "upstream_unknown"
     LEDGER_UNAVAILABLE = "ledger_unavailable"
@@ -63,6 +64,7 @@ STATUS: dict[Code, int] = {
     Code.IDEMPOTENCY_MISMATCH: 409,
     Code.IDEMPOTENCY_IN_PROGRESS: 409,
     Code.DUPLICATE: 409,
+    Code.RATE_LIMITED: 429,
     Code.UPSTREAM_UNREACHABLE: 502,
     Code.UPSTREAM_UNKNOWN: 504,
     Code.LEDGER_UNAVAILABLE: 503,
@@ -80,6 +82,7 @@ POLICY_CODES = frozenset(
         Code.OPERATION_NOT_ALLOWED,
         Code.FROZEN,
         Code.DUPLICATE,
+        Code.RATE_LIMITED,
     }
 )
 """Refusals by a rule that somebody set: the audit's ``decision`` says "blocked" for these, "refused" for the rest."""
@@ -107,7 +110,7 @@ class RuleHit:
     """The rule of a run's policy that a call is against."""
 
     rule: str
-    """``account``, ``country``, ``currency`` or ``max_call_usd``."""
+    """``account``, ``country``, ``currency``, ``max_call_usd``, ``max_concurrency`` or ``max_calls_per_minute``."""
     attempted: str
     """What the call has for it; empty if the call does not say."""
     allowed: tuple[str, ...]

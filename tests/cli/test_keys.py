@@ -62,6 +62,8 @@ def test_show_says_all_of_a_run(runcap: Runcap) -> None:
             "countries": [],
             "currencies": [],
             "dedupe_ms": None,
+            "max_concurrency": None,
+            "max_calls_per_minute": None,
         },
         "caps": {"daily_usd": None, "monthly_usd": "20.00", "total_usd": None},
         "expires_at": issued["expires_at"],
@@ -78,6 +80,7 @@ def test_show_prints_the_whole_policy(runcap: Runcap) -> None:
     rules = (
         "--stripe-account", "acct_1", "--stripe-account", "acct_2", "--stripe-account", "acct_1",
         "--max-call-usd", "12.5", "--no-count-refunds", "--country", "de", "--currency", "usd", "--dedupe", "60s",
+        "--max-concurrency", "4", "--max-calls-per-minute", "120",
     )  # fmt: skip
     issued = runcap("keys", "issue", "--label", "l", "--total-usd", "1", *rules, "--json").json
     shown = runcap("keys", "show", issued["run_id"], "--json").json
@@ -90,6 +93,8 @@ def test_show_prints_the_whole_policy(runcap: Runcap) -> None:
         "countries": ["DE"],
         "currencies": ["USD"],
         "dedupe_ms": 60_000,
+        "max_concurrency": 4,
+        "max_calls_per_minute": 120,
     } == shown["policy"]
     people = runcap("keys", "show", issued["run_id"]).out
     assert "stripe_accounts acct_1, acct_2\n" in people

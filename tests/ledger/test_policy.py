@@ -35,6 +35,8 @@ EVERYTHING = Policy(
     countries=("US",),
     currencies=("USD",),
     dedupe_ms=60_000,
+    max_concurrency=3,
+    max_calls_per_minute=90,
 )
 
 

@@ -10,7 +10,7 @@ import click
 
 from runcap.hosts import KNOWN_VENDORS
 from runcap.ledger.model import Caps, Level
-from runcap.ledger.policy import Policy
+from runcap.ledger.policy import MAX_CALLS, Policy
 from runcap.money import micros_from_usd
 
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
@@ -95,6 +95,10 @@ def cap_options[F: Callable[..., Any]](command: F) -> F:
 
 
 POLICY_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--max-calls-per-minute", metavar="N", type=click.IntRange(1, MAX_CALLS),
+                 help="How many calls, free ones too, may begin in a minute."),
+    click.option("--max-concurrency", metavar="N", type=click.IntRange(1, MAX_CALLS),
+                 help="How many calls may be under way at once."),
     click.option("--dedupe", "dedupe_ms", metavar="T", type=duration,
                  help="Refuse a Twilio send that is the same as one less than this ago: 60s, 10m; up to 24h."),
     click.option("--currency", "currencies", metavar="CUR", type=currency, multiple=True,

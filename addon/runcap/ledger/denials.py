@@ -34,6 +34,9 @@ def read_denial(reply: list[str], vendor: str, operation: str) -> Deny:
     allowed = tuple(item for item in allowed_text.split("\n") if item)
     about_operations = code is Code.OPERATION_NOT_ALLOWED
     rule = _read_rule(detail) if about_operations and detail else None
+    if code is Code.RATE_LIMITED:
+        name, most, _ = detail.split("\n")
+        rule = RuleHit(name, "", (most,))
     facts = _Facts(vendor, operation, detail, allowed, int(requested or 0), cap, rule)
     return Deny(
         code,
@@ -74,6 +77,8 @@ def _message(code: Code, facts: _Facts) -> str:
         case Code.DUPLICATE:
             seconds = ceil_div(int(facts.detail), 1000)
             return f"This run has sent the very same less than {seconds} s ago, so it was not sent again."
+        case Code.RATE_LIMITED:
+            return _pace_message(*facts.detail.split("\n"))
         case _:
             return _PLAIN[code]
 
@@ -99,6 +104,12 @@ def _rule_message(rule: RuleHit) -> str:
             return f"This run may not move money in {rule.attempted or 'no named currency'}, {would_do}."
         case other:
             return f"This run's policy is against the call: {other} {rule.attempted}, {would_do}."
+
+
+def _pace_message(rule: str, most: str, left_ms: str) -> str:
+    if rule == "max_concurrency":
+        return f"This run may have {most} calls under way at once, and has: try again when one has ended."
+    return f"This run may make {most} calls a minute, and has: try again in {ceil_div(int(left_ms), 1000)} s."
 
 
 def _cap_message(cap: CapHit, requested_micros: int) -> str:

@@ -91,6 +91,16 @@ def idempotency(prefix: str, run_id: str, digest: str) -> str:
     return f"{prefix}idem:{run_id}:{digest}"
 
 
+def active(prefix: str, run_id: str) -> str:
+    """``runcap:{default}:active:01J…``, sorted set like `open_reservations`, of a run whose policy limits them."""
+    return f"{prefix}active:{run_id}"
+
+
+def pace(prefix: str, run_id: str, minute: int) -> str:
+    """``runcap:{default}:pace:01J…:29401237``, how many calls a limited run began in a minute since 1970."""
+    return f"{prefix}pace:{run_id}:{minute}"
+
+
 def adjusted(prefix: str, vendor: str, resource: str) -> str:
     """``runcap:{default}:adjusted:twilio:SM0a1b…``, text: by how many micros it was adjusted; lives 30 days."""
     return f"{prefix}adjusted:{vendor}:{resource}"

@@ -14,6 +14,9 @@ from runcap.money import MAX_CALL_MICROS, usd_from_micros
 MAX_DEDUPE_MS = 24 * 3_600_000
 """A day: as long as vendors that know idempotency keys keep those."""
 
+MAX_CALLS = 1_000_000
+"""More at once or in a minute than one ledger decides."""
+
 _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{1,64}", re.ASCII)
 _COUNTRY = re.compile(r"[A-Z]{2}", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
@@ -39,6 +42,10 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     """If not empty, the only currencies (ISO 4217, upper-case) in which Stripe may move money for it."""
     dedupe_ms: int | None = None
     """Refuse a send that is the same as one not longer ago than this, unless that one certainly was not sent."""
+    max_concurrency: int | None = None
+    """How many calls may be under way at once; one whose proxy died is under way until it is swept."""
+    max_calls_per_minute: int | None = None
+    """How many calls, free ones too, may begin in a minute of the ledger's clock."""
 
     def document(self) -> str:
         """The JSON that the ledger keeps; ``{}`` if nothing is restricted."""
@@ -69,6 +76,9 @@ class Policy(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
             raise ValueError(f"a call may cost up to {usd_from_micros(MAX_CALL_MICROS)} USD in any case")
         if self.dedupe_ms is not None and not 0 < self.dedupe_ms <= MAX_DEDUPE_MS:
             raise ValueError("sends can be told apart for a day at the most")
+        for number in (self.max_concurrency, self.max_calls_per_minute):
+            if number is not None and not 1 <= number <= MAX_CALLS:
+                raise ValueError(f"a run may be limited to 1 to {MAX_CALLS} calls")
 
 
 def _shown(name: str, rule: Any) -> tuple[str, Any]:

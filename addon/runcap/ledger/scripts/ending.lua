@@ -76,6 +76,8 @@ local function end_reservation(id, ending, actual, object, final, end_row, now)
   local quoted = number_of(reservation.micros, 'the quote')
   if object == '' then object = reservation.object end
   local idem = own_idem(reservation)
+  local active = PREFIX .. 'active:' .. reservation.run_id
+  local is_active = redis.call('ZSCORE', active, id)
 
   local all_counters = {}
   for index, selector in ipairs(reservation.selectors) do
@@ -102,6 +104,7 @@ local function end_reservation(id, ending, actual, object, final, end_row, now)
   end
   redis.call('DEL', reservation.key)
   redis.call('ZREM', OPEN, id)
+  if is_active then redis.call('ZREM', active, id) end
   audit_end(reservation, ending, settled, end_row, facts)
   return settled, counted_in(all_counters[1], 3)
 end

@@ -124,9 +124,38 @@ local function denial_by_rules(run, vendor, micros, facts)
   return nil
 end
 
+-- The denial of a run that is too fast for its policy, or nil: too many calls under way (active:<run>, a sorted set of
+-- reservations by their deadline), or too many begun in this minute of the ledger's clock (pace:<run>:<minute>).
+local function denial_by_pace(run, now)
+  local most = run.policy.max_concurrency and stored_number(run.policy.max_concurrency, 'max_concurrency')
+  if most and redis.call('ZCOUNT', PREFIX .. 'active:' .. run.run_id, text_of(now), '+inf') >= most then
+    return { code = 'rate_limited', run = run, detail = 'max_concurrency\n' .. text_of(most) .. '\n' }
+  end
+  most = run.policy.max_calls_per_minute and stored_number(run.policy.max_calls_per_minute, 'max_calls_per_minute')
+  local begun = most and redis.call('GET', PREFIX .. 'pace:' .. run.run_id .. ':' .. text_of(math.floor(now / 60000)))
+  if begun and number_of(begun, 'calls in this minute') >= most then
+    local left = text_of(60000 - now % 60000)
+    return { code = 'rate_limited', run = run, detail = 'max_calls_per_minute\n' .. text_of(most) .. '\n' .. left }
+  end
+  return nil
+end
+
+-- Counts a call that begins, if the policy of its run has to know.
+local function keep_pace(run, id, now, life_ms)
+  if run.policy.max_concurrency then
+    redis.call('ZADD', PREFIX .. 'active:' .. run.run_id, text_of(now + life_ms), id)
+    redis.call('PEXPIRE', PREFIX .. 'active:' .. run.run_id, text_of(life_ms + 60000))
+  end
+  if run.policy.max_calls_per_minute then
+    local key = PREFIX .. 'pace:' .. run.run_id .. ':' .. text_of(math.floor(now / 60000))
+    redis.call('INCR', key)
+    redis.call('PEXPIRE', key, '120000')
+  end
+end
+
 -- The audit's word for a code: see POLICY_CODES in decision.py.
 local BLOCKED = { cap_exhausted = true, vendor_not_allowed = true, operation_not_allowed = true, frozen = true,
-  duplicate = true }
+  duplicate = true, rate_limited = true }
 
 -- The run's total, held included, as text; '' if there is no run or its counters are gone.
 local function spent_of(run)

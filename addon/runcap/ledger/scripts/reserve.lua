@@ -37,7 +37,7 @@ if redis.call('ZSCORE', OPEN, id) then error('RUNCAP the reservation id is in us
 
 local now = now_ms()
 local run, denial = admit(digest, vendor, operation, needs_allow, account, now)
-denial = denial or denial_by_rules(run, vendor, micros, facts)
+denial = denial or denial_by_rules(run, vendor, micros, facts) or denial_by_pace(run, now)
 if denial then return deny(denial, row, now) end
 
 -- A key seen before: its first call counts, a retry does not.
@@ -106,6 +106,7 @@ local cap = tightest or { level = '', selector = '', window = '', micros = '' }
 save_reservation(id, { run.run_id, run.label, vendor, text_of(micros), day, object, idem, replay, text_of(now), spent,
   cap.level, cap.selector, cap.window, cap.micros, uncounted and '1' or '', row }, holds)
 redis.call('ZADD', OPEN, now + life_ms, id)
+keep_pace(run, id, now, life_ms)
 for _, counters in ipairs(all_counters) do save_counters(counters, now) end
 if idem ~= '' and replay == '' then
   redis.call('HSET', PREFIX .. 'idem:' .. idem, 'fingerprint', fingerprint, 'state', 'open', 'reservation', id)
