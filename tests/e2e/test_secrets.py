@@ -12,7 +12,7 @@ from tests.e2e.client import Caller
 from tests.e2e.harness import RuncapUp
 from tests.e2e.waiting import wait_until
 from tests.fakes import FakeVendors
-from tests.fakes.vendors import SECRETS
+from tests.fakes.vendors import ACCOUNT_SID, SECRETS
 
 _WRONG = "sk_live_CANARYsecretThatStripeDoesNotKnow0"
 _VAULT_TOKEN = "CANARYtokenOfTheVault0123456789"
@@ -115,6 +115,42 @@ def test_a_tunnel_is_one_runs(up: RuncapUp, fakes: FakeVendors) -> None:
         "the refused CONNECT", lambda: up.audit("select * from calls where code = 'proxy_auth_required'"), seconds=5
     ) or [{}]
     assert ("CONNECT", 407) == (row["method"], row["status"])
+
+
+_TWILIO = f"/2010-04-01/Accounts/{ACCOUNT_SID}"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "method", "path", "body"),
+    [
+        ("stripe", "POST", "/v1/ephemeral_keys", "customer=cus_1"),
+        ("stripe", "POST", "/v1/account_sessions", "account=acct_1&components[payments][enabled]=true"),
+        ("stripe", "POST", "/v1/webhook_endpoints", "url=https://example.com&enabled_events[]=charge.succeeded"),
+        ("stripe", "POST", "/v1/apps/secrets", "name=a&payload=b&scope[type]=account"),
+        ("stripe", "GET", "/v1/issuing/cards/ic_1?expand[]=number", None),
+        ("stripe", "GET", "/v1/apps/secrets/find?expand[]=payload&name=a&scope[type]=account", None),
+        ("twilio", "GET", "/2010-04-01/Accounts.json", None),
+        ("twilio", "GET", f"{_TWILIO}.json", None),
+        ("twilio", "POST", "/2010-04-01/Accounts.json", "FriendlyName=sub"),
+        ("twilio", "POST", f"{_TWILIO}/Keys.json", "FriendlyName=key"),
+        ("twilio", "POST", f"{_TWILIO}/SigningKeys.json", "FriendlyName=key"),
+        ("twilio", "POST", f"{_TWILIO}/Tokens.json", "Ttl=3600"),
+        ("resend", "POST", "/api-keys", '{"name":"key"}'),
+        ("resend", "GET", "/webhooks/wh_1", None),
+    ],
+)
+def test_a_credential_cannot_be_asked_for(
+    up: RuncapUp, fakes: FakeVendors, *, vendor: str, method: str, path: str, body: str | None
+) -> None:
+    """It is 403 through the real proxy, and the vendor hears nothing."""
+    run = up.issue("collector", daily_usd="10")
+    media_type = "application/json" if vendor == "resend" else "application/x-www-form-urlencoded"
+    mark = fakes.journal.mark()
+    with Caller(up, run, vendor) as caller:
+        refused = caller.request(method, path, body, {"Content-Type": media_type} if body else {})
+    assert 403 == refused.status
+    assert "operation_not_allowed" in (refused.json["code"], refused.json.get("error", {}).get("code"))
+    assert [] == fakes.journal.entries(mark)
 
 
 def test_the_canaries_are_nowhere(up: RuncapUp) -> None:
