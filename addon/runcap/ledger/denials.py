@@ -101,7 +101,7 @@ def _rule_message(rule: RuleHit) -> str:
         case "country":
             return f"This run may not reach {rule.attempted or 'a country that the call does not name'}, {would_do}."
         case "currency":
-            return f"This run may not move money in {rule.attempted or 'no named currency'}, {would_do}."
+            return f"This run may not move money in {rule.attempted or 'a currency that the call does not name'}, {would_do}."
         case other:
             return f"This run's policy is against the call: {other} {rule.attempted}, {would_do}."
 

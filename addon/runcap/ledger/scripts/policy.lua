@@ -1,7 +1,8 @@
 -- Shared: whose key it is, and what that run may do. Needs common.
 --
 -- The policy of a run is one JSON document (policy.py says what each rule means). A rule that it leaves out restricts
--- nothing. One that looks at the call is a line in `RULES`.
+-- nothing. One that looks at the call is a line in `rules`. Whatever most runs do not have is not even made for them:
+-- all of this runs in every call.
 
 -- All fleets that a label may belong to: 'fleet:' and each of its prefixes, from the empty one to the label itself.
 local function fleets_of(label)
@@ -16,13 +17,13 @@ local function listed(list, item)
 end
 
 local function has(items, item)
-  for _, each in ipairs(items or {}) do
-    if each == item then return true end
+  if not items then return false end
+  for index = 1, #items do
+    if items[index] == item then return true end
   end
   return false
 end
 
--- Most runs have an empty policy, and it is read in every call.
 local function read_policy(text)
   if text == '{}' then return {} end
   local readable, policy = pcall(cjson.decode, text)
@@ -100,20 +101,19 @@ local function admit(digest, vendor, operation, needs_allow, account, now)
   return run, nil
 end
 
--- What a priced call may have, by the fact that `reserve` is given: the policy's list, and the vendor that always gives
--- the fact, so that a call of it that costs something and does not is refused.
-local RULES = {
-  { fact = 'country', list = 'countries', vendor = 'twilio' },
-  { fact = 'currency', list = 'currencies', vendor = 'stripe' },
-}
-
 -- The denial of a call by its price and by what it reaches, or nil.
-local function denial_by_rules(run, vendor, micros, facts)
+local function denial_by_rules(run, vendor, micros, country, currency)
   local policy = run.policy
-  for _, rule in ipairs(RULES) do
-    local wanted, value = policy[rule.list], facts[rule.fact]
-    local concerned = wanted and (value ~= '' or vendor == rule.vendor and micros > 0)
-    if concerned and not has(wanted, value) then return against(run, rule.fact, value, wanted) end
+  -- What the call has, the policy's list, and the vendor that always says what it has: so that a call of it that costs
+  -- something and does not is refused.
+  local rules = {
+    { 'country', country, policy.countries, 'twilio' },
+    { 'currency', currency, policy.currencies, 'stripe' },
+  }
+  for _, rule in ipairs(rules) do
+    local name, value, wanted, always = unpack(rule, 1, 4)
+    local concerned = wanted and (value ~= '' or vendor == always and micros > 0)
+    if concerned and not has(wanted, value) then return against(run, name, value, wanted) end
   end
   local most = policy.max_call_micros and stored_number(policy.max_call_micros, 'max_call_micros')
   if most and micros > most then
@@ -154,8 +154,11 @@ local function keep_pace(run, id, now, life_ms)
 end
 
 -- The audit's word for a code: see POLICY_CODES in decision.py.
-local BLOCKED = { cap_exhausted = true, vendor_not_allowed = true, operation_not_allowed = true, frozen = true,
-  duplicate = true, rate_limited = true }
+local function decision_of(code)
+  local blocked = { cap_exhausted = true, vendor_not_allowed = true, operation_not_allowed = true, frozen = true,
+    duplicate = true, rate_limited = true }
+  return blocked[code] and 'blocked' or 'refused'
+end
 
 -- The run's total, held included, as text; '' if there is no run or its counters are gone.
 local function spent_of(run)
@@ -172,9 +175,8 @@ local function deny(denial, row, now)
   local run_id, label = run and run.run_id or '', run and run.label or ''
   -- An unknown key is nobody's: the proxy bounds the number of such rows, and has those written that it lets through.
   if run then
-    audit_call({ at_ms = now, run_id = run_id, label = label,
-      decision = BLOCKED[denial.code] and 'blocked' or 'refused', code = denial.code, outcome = '', settled = '',
-      spent = spent_of(run), cap = cap, row = row, ending = '' })
+    audit_call({ at_ms = now, run_id = run_id, label = label, decision = decision_of(denial.code), code = denial.code,
+      outcome = '', settled = '', spent = spent_of(run), cap = cap, row = row, ending = '' })
   end
   local reply = { 'DENY', denial.code, run_id, label, denial.detail or '', denial.allowed or '',
     denial.requested and text_of(denial.requested) or '' }

@@ -28,8 +28,7 @@ local IDEM_TTL_MS = 23 * 3600000 -- inside the 24 hours for which the vendors ke
 local id, digest, vendor, operation, row = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[7]
 local micros, life_ms = number_of(ARGV[5], 'micros'), number_of(ARGV[6], 'deadline_ms')
 local object, needs_allow, idem_digest, fingerprint = ARGV[8], ARGV[9] == '1', ARGV[10], ARGV[11]
-local account, facts, is_refund = ARGV[12], { country = ARGV[13], currency = ARGV[14] }, ARGV[15] == '1'
-local send_digest = ARGV[16]
+local account, country, currency, is_refund, send_digest = ARGV[12], ARGV[13], ARGV[14], ARGV[15] == '1', ARGV[16]
 
 local refusal = not_ready()
 if refusal then return refusal end
@@ -37,7 +36,9 @@ if redis.call('ZSCORE', OPEN, id) then error('RUNCAP the reservation id is in us
 
 local now = now_ms()
 local run, denial = admit(digest, vendor, operation, needs_allow, account, now)
-denial = denial or denial_by_rules(run, vendor, micros, facts) or denial_by_pace(run, now)
+if run and next(run.policy) then
+  denial = denial_by_rules(run, vendor, micros, country, currency) or denial_by_pace(run, now)
+end
 if denial then return deny(denial, row, now) end
 
 -- A key seen before: its first call counts, a retry does not.
