@@ -111,6 +111,8 @@ class _Asking:
         except (NotSent, NoAnswer, SecretError) as error:
             logger.warning("%s was not asked for a price: %s", RECONCILED, error)
             return None
+        if response.status == 401:
+            await asyncio.to_thread(self._store.refresh)  # the secret may have been changed since it was read
         return (response.json() or None) if response.status == 200 else None
 
 

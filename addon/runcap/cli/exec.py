@@ -51,7 +51,9 @@ def exec(  # noqa: A001 (the command's name)
     from runcap.cli._agent import agent_environment, own_environment, proxy_address
     from runcap.cli.keys import new_run
     from runcap.config import load
+    from runcap.hardening import hide_memory
 
+    hide_memory()  # the command is of the same user, and our own environment may hold the secrets
     caps = caps_of(daily_usd, monthly_usd, total_usd)
     vault_key, run = new_run(label, caps, vendors=vendors, policy=policy)
     config = load(config_path)
