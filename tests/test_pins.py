@@ -1,4 +1,4 @@
-"""Pinned keys: who does not have one is sent nothing, whatever certificate it shows."""
+"""Pinned keys, and the times of a connection: who does not have the one or keep the other is sent nothing."""
 
 import asyncio
 import ssl
@@ -75,6 +75,20 @@ async def test_another_key_is_sent_nothing(tmp_path: Path) -> None:
         with pytest.raises(NotSent, match="pinned key"):
             await forwarder.send("stripe", CALL, ())
     assert b"" == vendor.received
+
+
+async def test_a_vendor_that_never_ends_its_handshake() -> None:
+    """Making a connection has a time of its own, TLS included; nothing was sent in it."""
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(hold, "127.0.0.1", 0) as server:
+        route = Route(HOST, "127.0.0.1", server.sockets[0].getsockname()[1])
+        async with Forwarder({"stripe": route}, timeout_seconds=10, connect_seconds=0.2) as forwarder:
+            with pytest.raises(NotSent):
+                await forwarder.send("stripe", CALL, ())
 
 
 async def test_a_vendor_that_stays_silent(tmp_path: Path) -> None:
