@@ -3,6 +3,7 @@
 import pytest
 
 from runcap.agentenv import Place, Spot, agent_variables
+from runcap.shims import shim_variables
 
 SPOT = Spot("http://127.0.0.1:8080", "http://127.0.0.1:8081", "")
 PLACE = Place("/ca/ca.pem", "/ca/bundle.pem", "/ca/truststore.p12", "/shims/python", "/shims/preload.cjs")
@@ -38,6 +39,13 @@ def test_java_options_are_added_once() -> None:
     first = variables({"JAVA_TOOL_OPTIONS": "-Xmx1g -Dhttps.proxyHost=old.example"})["JAVA_TOOL_OPTIONS"]
     assert f"-Xmx1g {JAVA}" == first
     assert first == variables({"JAVA_TOOL_OPTIONS": first})["JAVA_TOOL_OPTIONS"]
+
+
+def test_without_the_shim_of_whoever_started_us() -> None:
+    """Under another `runcap exec` the shim is in the environment: it is taken out, and nothing else."""
+    outer = {"PYTHONPATH": "/mine", "NODE_OPTIONS": "--trace-warnings"}
+    inner = variables({**outer, **shim_variables(outer)}, shim=False)
+    assert outer == {name: inner[name] for name in outer}
 
 
 def test_without_the_shim() -> None:

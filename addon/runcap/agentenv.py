@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from runcap.hosts import KNOWN_VENDORS
 from runcap.javastore import PASSWORD
-from runcap.shims import shim_variables
+from runcap.shims import shim_variables, without_shims
 
 OWN_HOST = "runcap.local"
 """Answered by the proxy itself, over plain HTTP: an agent asks it for its budget."""
@@ -64,8 +64,10 @@ def agent_variables(
     if spot.twilio_account_sid:
         variables["TWILIO_ACCOUNT_SID"] = spot.twilio_account_sid
     if shim:
-        variables |= shim_variables(environment, python_folder=place.python_folder, node_preload=place.node_preload)
-    return variables
+        return variables | shim_variables(
+            environment, python_folder=place.python_folder, node_preload=place.node_preload
+        )
+    return variables | without_shims(environment)
 
 
 def _proxy_variables(proxy: str, environment: Mapping[str, str]) -> dict[str, str]:

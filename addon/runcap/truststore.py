@@ -85,8 +85,8 @@ def _run(command: list[str]) -> None:
     except OSError as error:
         raise TrustStoreError(f"{command[0]} cannot be run: {error.strerror}.") from error
     except subprocess.CalledProcessError as error:
-        # keytool writes its errors to stdout.
-        said = error.stderr.strip() or error.stdout.strip()
+        # keytool writes its errors to stdout, and what the JVM was told by JAVA_TOOL_OPTIONS to stderr.
+        said = " ".join(f"{error.stderr} {error.stdout}".split())
         raise TrustStoreError(f"{command[0]} ended with {error.returncode}: {said}") from error
 
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,12 @@ from tests.e2e.harness import RuncapUp
 from tests.fakes import FakeVendors
 
 __all__ = ["node_scripts"]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, session_fakes: FakeVendors) -> Iterator[RuncapUp]:
+    with RuncapUp(tmp_path_factory.mktemp("gateway"), session_fakes, workers=1) as running:
+        yield running
 
 
 def test_a_json_client_runs_into_its_cap(up: RuncapUp, fakes: FakeVendors) -> None:

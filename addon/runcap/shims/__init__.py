@@ -34,13 +34,14 @@ def shim_variables(
 
 
 def without_shims(environment: Mapping[str, str]) -> dict[str, str]:
-    """PYTHONPATH and NODE_OPTIONS without our entries, where they have any."""
+    """PYTHONPATH and NODE_OPTIONS without our entries, where they have any: an agent may start another one."""
     changed: dict[str, str] = {}
-    if "PYTHONPATH" in environment:
-        entries = environment["PYTHONPATH"].split(os.pathsep)
+    entries = environment.get("PYTHONPATH", "").split(os.pathsep)
+    if str(PYTHON_FOLDER) in entries:
         changed["PYTHONPATH"] = os.pathsep.join(entry for entry in entries if entry != str(PYTHON_FOLDER))
-    if "NODE_OPTIONS" in environment:
-        changed["NODE_OPTIONS"] = environment["NODE_OPTIONS"].replace(f"--require={_quoted(str(NODE_PRELOAD))}", "")
+    options, option = environment.get("NODE_OPTIONS", ""), f"--require={_quoted(str(NODE_PRELOAD))}"
+    if option in options:
+        changed["NODE_OPTIONS"] = options.replace(option, "").strip()
     return changed
 
 
