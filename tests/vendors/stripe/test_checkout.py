@@ -57,6 +57,14 @@ def test_a_session_counts_the_most_that_can_be_paid(body: bytes, minor: int) -> 
     assert Quote(minor * 10_000, minor, "USD") == priced(post(SESSIONS, b"mode=payment&" + body), answers)[0]
 
 
+def test_only_what_can_never_change_may_be_kept() -> None:
+    """A tax rate's percentage cannot be updated; a price's amounts in other currencies can."""
+    body = b"mode=payment&line_items[0][price]=price_1&line_items[0][tax_rates][]=txr_1"
+    answers = {PRICE: price(), "/v1/tax_rates/txr_1": {"id": "txr_1", "percentage": 3}}
+    lookups = priced(post(SESSIONS, body), answers)[1]
+    assert {PRICE: False, "/v1/tax_rates/txr_1": True} == {lookup.path: lookup.immutable for lookup in lookups}
+
+
 def test_a_recurring_line_counts_one_renewal_more() -> None:
     """The first period and the next one; metered usage counts when it is reported."""
     licensed = price(recurring={"usage_type": "licensed"})

@@ -84,12 +84,15 @@ class Lines:
 
 
 def tax_percent(ids: Iterable[str]) -> Looking[int]:
-    """What tax rates add together, in whole percent."""
+    """What tax rates add together, in whole percent.
+
+    A rate's percentage is fixed when it is made: no update takes one (stripe-python 16.1.0, ``TaxRateModifyParams``).
+    """
     percent = 0
     for rate in ids:
         if not is_segment(rate):
             raise unpriced("A tax rate must be named by its id.")
-        percent += percentage((yield from by_id("/v1/tax_rates", rate)))
+        percent += percentage((yield from by_id("/v1/tax_rates", rate, immutable=True)))
     return percent
 
 

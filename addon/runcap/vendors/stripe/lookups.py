@@ -22,13 +22,20 @@ PREVIEW = "/v1/invoices/create_preview"
 _ID = re.compile(r"[A-Za-z0-9_]{1,255}", re.ASCII)
 
 
-def by_id(path: str, object_id: str, query: str = "") -> Looking[Found]:
+def by_id(path: str, object_id: str, query: str = "", *, immutable: bool = False) -> Looking[Found]:
     """Read one object.
+
+    Args:
+        path: of its kind.
+        object_id: which one.
+        query: encoded.
+        immutable: see `runcap.vendors.base.Lookup.immutable`. A price is not: its ``currency_options``, which are read
+            with it, can be updated (stripe-python 16.1.0, ``PriceModifyParams``).
 
     Raises:
         Refused: ``unpriced`` if Stripe answers with another.
     """
-    found = yield Lookup(f"{path}/{object_id}", query)
+    found = yield Lookup(f"{path}/{object_id}", query, immutable=immutable)
     if found.get("id") != object_id:
         raise unpriced(f"The price depends on {path}/{object_id}, and Stripe answered with something else.")
     return found
