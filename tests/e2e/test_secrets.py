@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,26 @@ def test_a_credential_cannot_be_asked_for(
     assert 403 == refused.status
     assert "operation_not_allowed" in (refused.json["code"], refused.json.get("error", {}).get("code"))
     assert [] == fakes.journal.entries(mark)
+
+
+def test_a_root_is_replaced_while_running(up: RuncapUp) -> None:
+    """With both roots in the bundle nothing changes; after the end and SIGHUP the leaves are the new root's."""
+    run = up.issue("rotated", daily_usd="10")
+
+    def works() -> bool:
+        try:
+            with Caller(up, run) as caller:
+                return caller.get("/v1/balance").status == 200
+        except ssl.SSLCertVerificationError:
+            return False
+
+    assert 0 == up.cli("ca", "rotate")[0]
+    assert works()
+    assert 0 == up.cli("ca", "rotate", "--finish")[0]
+    assert not works()
+    assert up._process is not None
+    up._process.send_signal(signal.SIGHUP)
+    wait_until("both workers to have the new leaves", lambda: all(works() for _ in range(8)), seconds=10)
 
 
 def test_the_canaries_are_nowhere(up: RuncapUp) -> None:
