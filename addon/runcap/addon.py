@@ -138,7 +138,8 @@ class Runcap:
             if hello.name is not None:
                 self.service.destinations.check_name(hello.name)
         except Refused as refused:
-            await self.service.record_denial(hello.connect, refused.deny)
+            digest = self.service.proxy_auth.key_digest(hello.connect) if hello.connect is not None else ""
+            await self.service.record_denial(hello.connect, refused.deny, digest or None)
         else:
             hello.allowed = True
 
