@@ -1,7 +1,7 @@
 """Entries as the ledger's scripts write them, and a ledger that is a list in memory."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runcap.decision import Code, refuse
@@ -104,6 +104,12 @@ class FakeLedger:
         self._answer("distrust")
         self.rebuilding = "1"
         return True
+
+    async def note(self, action: str, detail: Mapping[str, Any], actor: str) -> None:
+        self._answer("note")
+        ms = max([FIRST_MS, *(_order(stream_id)[0] for stream_id, _ in self.entries)]) + 1_000_000
+        fields = {"kind": "admin", "at_ms": str(ms), "action": action, "detail": json.dumps({"actor": actor, **detail})}
+        self.entries.append((f"{ms}-0", fields))
 
     async def audit_backlog(self) -> int:
         self._answer("audit_backlog")

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from runcap.audit import stretch
 from runcap.audit.chain import COLUMNS, GENESIS, Anchor, row_hash
 from runcap.audit.schema import AuditFileError, parts
 from runcap.audit.store import Store, open_readonly, read_rows
@@ -254,3 +256,41 @@ def test_other_tables_beside_ours_do_not_matter(path: Path, last: Anchor) -> Non
     db.close()
 
     assert verify(path).ok
+
+
+@pytest.mark.parametrize(
+    "statement", [None, "UPDATE calls SET label = 'x' WHERE seq = 9", "DELETE FROM calls WHERE seq = 6"]
+)
+def test_several_processes_find_what_one_does(
+    path: Path, statement: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long file is followed in stretches, whose ends have to meet."""
+    store = Store(path)
+    store.open()
+    last = store.append([call(number, label='\u0000\u001f"\\/ü\u2028\U0001f600') for number in range(12)])
+    store.close()
+    if statement:
+        _tamper(path, statement)
+    alone = verify(path, {"the ledger": last})
+
+    monkeypatch.setattr(stretch, "_ROWS_FOR_A_PROCESS", 4)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    together = verify(path, {"the ledger": last})
+
+    assert alone == together
+    assert (statement is None) == together.ok
+
+
+def test_the_quick_way_agrees_on_odd_text(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite writes the canonical text as the chain has it, whatever the text: the slow way is not needed."""
+    store = Store(path)
+    store.open()
+    text = "".join(map(chr, [*range(0x100), 0x2028, 0xFFFF, 0x1F600]))
+    last = store.append([call(1, label=text), admin(2, detail=text), call(3, label="")])
+    store.close()
+
+    monkeypatch.setattr(stretch, "walk", lambda *_: pytest.fail("the slow way was taken"))
+    report = verify(path, {"the ledger": last})
+
+    assert ((), last) == (report.problems, report.last)

@@ -231,3 +231,22 @@ def test_verify_without_the_ledger_says_so(tmp_path: Path, db: Path) -> None:
 
     assert 0 == result.exit_code
     assert "was not compared with the ledger" in result.stderr
+
+
+def test_rotate_and_verify_both_files(tmp_path: Path) -> None:
+    """Without a `runcap up`, the command closes the file itself; verify, tail and report go through both files."""
+    config_path = tmp_path / "runcap.toml"
+    config_path.write_text('home = "home"\n')
+    issue = ("keys", "issue", "--label", "nightly", "--daily-usd", "5", "--config", config_path)
+    for _ in range(2):
+        assert 0 == _runcap(*issue).exit_code
+
+    closed = _json("audit", "rotate", "--json", "--config", config_path)["closed"]
+
+    assert "audit-1-4.db" == Path(closed).name
+    assert 0 == _runcap(*issue).exit_code
+    found = _json("audit", "verify", "--json", "--config", config_path)
+    assert (True, []) == (found["ok"], found["problems"])
+    assert _runcap("audit", "verify", "--db", closed).stdout.startswith("4 rows, all as they were written")
+    actions = [row["action"] for row in _json("audit", "tail", "--json", "--config", config_path)]
+    assert ["ledger_initialised", "key_issued", "key_issued", "audit_rotation", "audit_begun"] == actions[:5]

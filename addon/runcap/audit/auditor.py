@@ -18,14 +18,15 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from runcap.audit.chain import Anchor
+from runcap.audit.files import BEGUN, ROTATION
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store
 from runcap.decision import Refused
@@ -72,6 +73,9 @@ class AuditLedger(Protocol):
     async def distrust(self, state: LedgerState) -> bool:
         """Have it refuse all calls."""
 
+    async def note(self, action: str, detail: Mapping[str, Any], actor: str) -> None:
+        """Write an admin row."""
+
     async def audit_backlog(self) -> int:
         """How many entries the stream holds."""
 
@@ -106,6 +110,8 @@ class Auditor:
         self._rebuild = rebuild
         self._unasked = unasked
         self._after = _START
+        self._announced: Anchor | None = None
+        """The row behind which the next file begins, once the stream says so."""
         self._known: tuple[str, str, str] | None = None
         """Epoch, server and anchor's hash of the ledger that was last found to hold all that the audit knows."""
         # One thread for all work on the file: SQLite never blocks the loop, and a close waits for a write under way.
@@ -246,7 +252,11 @@ class Auditor:
             self._after,
             _START,
         )  # whatever goes wrong below, the next round looks from the start
-        entries = await self._ledger.read_audit(after, self._batch, block_ms)
+        if self._store.next_after not in (None, self._announced):
+            # In the stream before the file is begun, so that no file is ever without it for long.
+            await self._ledger.note(BEGUN, {"after": str(self._store.next_after)}, "auditor")
+            self._announced = self._store.next_after
+        entries = _up_to_rotation(await self._ledger.read_audit(after, self._batch, block_ms))
         if entries:
             failpoint("audit_after_read")
             tail: Anchor = await self._in_thread(self._store.append, entries)
@@ -293,6 +303,12 @@ class Auditor:
         if not self._healthy.get(what, True):
             logger.warning("the %s works again", what)
         self._healthy[what] = True
+
+
+def _up_to_rotation(entries: list[tuple[str, dict[str, str]]]) -> list[tuple[str, dict[str, str]]]:
+    """The entry by which an operator asks for the next file is the last one of its file."""
+    asks = (number for number, (_, fields) in enumerate(entries, 1) if fields.get("action") == ROTATION)
+    return entries[: next(asks, None)]
 
 
 def _identity(state: LedgerState) -> tuple[str, str, str]:

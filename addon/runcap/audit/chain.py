@@ -10,6 +10,9 @@ and 64 zeros in the first. In Python::
     line = json.dumps(["calls", *columns_without_hash], separators=(",", ":"), ensure_ascii=False)
     hashlib.sha256(line.encode()).hexdigest()
 
+A file need not hold the whole chain: one that was begun when another was closed starts behind the other's last row,
+whose `hash` is its first row's `prev_hash` (runcap.audit.files).
+
 A chain shows any edit, deletion or reordering that did not rewrite all that follows. Against a whole rewrite, or a
 tail that was cut off, only an anchor helps: seq and hash of a row, kept somewhere else (`Anchor`).
 """
@@ -106,15 +109,16 @@ def row_hash(unhashed: Row) -> str:
     return sha256(_encode(unhashed)).hexdigest()
 
 
-def walk(rows: Iterable[Row], wanted: Collection[int] = ()) -> Walk:
-    """Follow the chain from its first row to its last, or to the first thing that is wrong.
+def walk(rows: Iterable[Row], wanted: Collection[int] = (), after: Anchor = EMPTY) -> Walk:
+    """Follow the chain to its last row, or to the first thing that is wrong.
 
     Args:
         rows: whole rows of both tables in the order of seq.
         wanted: rows whose hashes are to be kept, by seq, to `compare` them with anchors.
+        after: the row that the first one has to follow.
     """
-    seq, before = 0, GENESIS
-    hashes = {0: GENESIS}
+    seq, before = after.seq, after.hash
+    hashes = {seq: before}
     encode = _encode
     for row in rows:
         seq += 1
@@ -140,6 +144,8 @@ def compare(found: Walk, anchor: Anchor, keeper: str) -> str | None:
         return (
             f"The tail was cut off: {keeper} knows of {anchor.seq} rows, and the audit ends with row {found.last.seq}."
         )
+    if anchor.seq not in found.hashes:
+        return f"Row {anchor.seq}, which {keeper} knows, is not in this file: it is in one that was closed before."
     if found.hashes[anchor.seq] != anchor.hash:
         return f"The audit was rewritten: row {anchor.seq} is not the one that {keeper} knows."
     return None

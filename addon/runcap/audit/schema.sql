@@ -3,7 +3,7 @@
 -- `runcap audit verify` reports, as it does whatever was changed meanwhile (runcap/audit/chain.py has the rule).
 
 CREATE TABLE calls (
-    seq INTEGER PRIMARY KEY,             -- 1, 2, 3, … over both tables
+    seq INTEGER PRIMARY KEY,             -- 1, 2, 3, … over both tables, and over files (runcap/audit/files.py)
     at TEXT NOT NULL,                    -- when it was decided: UTC, 2026-11-24T09:30:00.123Z
     run_id TEXT,                         -- null: no valid vault key came with it
     label TEXT,
@@ -56,7 +56,7 @@ CREATE TRIGGER calls_append BEFORE INSERT ON calls BEGIN
     SELECT RAISE(ABORT, 'the audit is append-only: seq must follow the last row')
     WHERE NEW.seq IS NOT 1 + max(
         (SELECT coalesce(max(seq), 0) FROM calls), (SELECT coalesce(max(seq), 0) FROM admin)
-    );
+    ) AND (EXISTS (SELECT 1 FROM calls) OR EXISTS (SELECT 1 FROM admin));
     SELECT RAISE(ABORT, 'the audit is append-only: this stream entry is a row already')
     WHERE EXISTS (SELECT 1 FROM calls WHERE stream_id = NEW.stream_id)
        OR EXISTS (SELECT 1 FROM admin WHERE stream_id = NEW.stream_id);
@@ -66,7 +66,7 @@ CREATE TRIGGER admin_append BEFORE INSERT ON admin BEGIN
     SELECT RAISE(ABORT, 'the audit is append-only: seq must follow the last row')
     WHERE NEW.seq IS NOT 1 + max(
         (SELECT coalesce(max(seq), 0) FROM calls), (SELECT coalesce(max(seq), 0) FROM admin)
-    );
+    ) AND (EXISTS (SELECT 1 FROM calls) OR EXISTS (SELECT 1 FROM admin));
     SELECT RAISE(ABORT, 'the audit is append-only: this stream entry is a row already')
     WHERE EXISTS (SELECT 1 FROM calls WHERE stream_id = NEW.stream_id)
        OR EXISTS (SELECT 1 FROM admin WHERE stream_id = NEW.stream_id);

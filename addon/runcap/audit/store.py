@@ -5,21 +5,30 @@ a lock that somebody else holds. The stream's own id is the memory of what has b
 so no crash can lose a row or write one twice, and no counter stands beside the rows that could disagree with them.
 """
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from runcap.audit import rotation
 from runcap.audit.chain import COLUMNS, EMPTY, Anchor, Row, link
 from runcap.audit.entries import read_entry
+from runcap.audit.files import ROTATION, begins_after, closed_files
 from runcap.audit.schema import AuditFileError, prepare
 from runcap.failpoints import failpoint
 
+logger = logging.getLogger(__name__)
+
 BUSY_TIMEOUT_MS = 2000
 """How long a write waits for another writer's lock before it fails, to be tried again later."""
+
+
+_MOST_ATTACHED = 10
+"""SQLite's own limit of files in one connection, beside the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.next_after: Anchor | None = None
+        """Set: the next rows go into a new file, which begins behind this row; the current one is closed."""
         self._db: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
 
@@ -52,25 +63,11 @@ class Store:
         """
         self.close()
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives -wal and -shm the mode of the file itself.
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        found = os.fstat(descriptor)
-        os.close(descriptor)
-        db = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=FULL")
-            db.execute("PRAGMA recursive_triggers=ON")
-            prepare(db, self.path)
-        except sqlite3.DatabaseError as error:
-            db.close()
-            if type(error) is sqlite3.DatabaseError:  # not one of its subclasses: damaged, or no database at all
-                raise AuditFileError(f"{self.path} is damaged, or no SQLite file: {error}") from error
-            raise
-        except BaseException:
-            db.close()
-            raise
-        self._db, self._inode = db, (found.st_dev, found.st_ino)
+        rotation.finish(self.path)
+        self._db = _connect(self.path)
+        found = self.path.stat()
+        self._inode = (found.st_dev, found.st_ino)
+        self.next_after = last_row(self._db) if _ends_with_rotation(self._db) else None
 
     def close(self) -> None:
         """Close the file; it can be opened again."""
@@ -80,7 +77,7 @@ class Store:
 
     def tail(self) -> Anchor:
         """The last row."""
-        return _tail(self._open_db())
+        return last_row(self._open_db())
 
     def hash_at(self, seq: int) -> str | None:
         """The hash of a row; None if there is no such row."""
@@ -102,23 +99,33 @@ class Store:
         """
         db = self._open_db()
         self._check_place()
-        db.execute("BEGIN IMMEDIATE")
+        last, start = last_row(db), self.next_after
+        # Entries that are rows of the old file already must not become rows of the next.
+        if start is not None and last != EMPTY and not already_written(db, [stream_id for stream_id, _ in entries]):
+            begun = self._append_to_next(entries, start, last)
+            if begun is not None:
+                return begun
+            if start != last:
+                raise sqlite3.OperationalError(f"{self.path} cannot be closed: somebody else has it open")
+            logger.error("%s stays the current file: somebody else has it open, so it cannot be closed", self.path)
+            db = self._open_db()
+        tail = _write(db, entries, start or EMPTY)
+        self.next_after = tail if _ends_with_rotation(db) else None
+        return tail
+
+    def _append_to_next(
+        self, entries: Sequence[tuple[str, Mapping[str, str]]], start: Anchor, last: Anchor
+    ) -> Anchor | None:
+        """Close the file and begin the next one with these entries; None if the file cannot be closed now."""
+
+        def write_next(path: Path) -> Anchor:
+            with closing(_connect(path)) as db:
+                return _write(db, entries, start)
+
         try:
-            last = _tail(db)
-            written = already_written(db, [stream_id for stream_id, _ in entries])
-            for stream_id, fields in entries:
-                if stream_id in written:
-                    continue
-                table, values = read_entry(stream_id, fields)
-                row, last = link(table, values, last)
-                db.execute(_insert(table), row[1:])
-            failpoint("audit_before_commit")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:
-                db.execute("ROLLBACK")
-            raise
-        return last
+            return rotation.close_and_begin(self.path, self._open_db(), last, write_next)
+        finally:
+            self.open()
 
     def _open_db(self) -> sqlite3.Connection:
         if self._db is None:
@@ -146,8 +153,54 @@ class Store:
             self._open_db().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def open_readonly(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
+    # SQLite gives -wal and -shm the mode of the file itself.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=FULL")
+        db.execute("PRAGMA recursive_triggers=ON")
+        prepare(db, path)
+    except sqlite3.DatabaseError as error:
+        db.close()
+        if type(error) is sqlite3.DatabaseError:  # not one of its subclasses: damaged, or no database at all
+            raise AuditFileError(f"{path} is damaged, or no SQLite file: {error}") from error
+        raise
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _write(db: sqlite3.Connection, entries: Sequence[tuple[str, Mapping[str, str]]], start: Anchor) -> Anchor:
+    """Write those that are not rows yet in one transaction; in an empty file behind `start`."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        last = last_row(db)
+        last = start if last == EMPTY else last
+        written = already_written(db, [stream_id for stream_id, _ in entries])
+        for stream_id, fields in entries:
+            if stream_id in written:
+                continue
+            table, values = read_entry(stream_id, fields)
+            row, last = link(table, values, last)
+            db.execute(_insert(table), row[1:])
+        failpoint("audit_before_commit")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    return last
+
+
+def open_readonly(path: Path, *, alone: bool = False) -> sqlite3.Connection:
     """Open an audit for reading alone; rows come as tuples.
+
+    Args:
+        path: the current file.
+        alone: only that one. Else `calls` and `admin` are all rows, those of the closed files beside it too.
 
     Raises:
         AuditFileError: there is none, or it cannot be read.
@@ -159,11 +212,24 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         uri = f"{path.resolve().as_uri()}?mode=ro"
         db = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
         db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not alone:
+            _add_closed_files(db, path)
     except sqlite3.Error as error:
         if db is not None:
             db.close()
         raise AuditFileError(f"{path} cannot be read: {error}") from error
     return db
+
+
+def _add_closed_files(db: sqlite3.Connection, path: Path) -> None:
+    """Put views over all files in front of the tables of the current one."""
+    closed = closed_files(path)[-_MOST_ATTACHED:]
+    for number, each in enumerate(closed):
+        db.execute(f"ATTACH ? AS closed{number}", (f"{each.resolve().as_uri()}?mode=ro",))
+    for table in COLUMNS if closed else ():
+        names = [*(f"closed{number}.{table}" for number in range(len(closed))), f"main.{table}"]
+        selects = " UNION ALL ".join(f"SELECT * FROM {name}" for name in names)  # noqa: S608 (our own names)
+        db.execute(f"CREATE TEMP VIEW {table} AS {selects}")
 
 
 def file_end(db: sqlite3.Connection, seq: int, limit: int) -> FileEnd:
@@ -172,9 +238,11 @@ def file_end(db: sqlite3.Connection, seq: int, limit: int) -> FileEnd:
     try:
         if db.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('calls', 'admin')").fetchone() != (2,):
             return FileEnd(EMPTY, EMPTY.hash if seq == 0 else None, ())  # somebody is just making it
-        last = _tail(db)
+        last = last_row(db)
         query = " UNION ALL ".join(f"SELECT seq, hash, stream_id FROM {table} WHERE seq {{0}}" for table in COLUMNS)  # noqa: S608
         at = db.execute(query.format("= ?1"), (seq,)).fetchone()
+        if at is None and (start := begins_after(db)).seq == seq:
+            at = (seq, start.hash, "")  # the last row of a file that is not here
         later: list[tuple[int, str, str]] = []
         if 0 < last.seq - seq <= limit:
             later = db.execute(query.format("> ?1") + " ORDER BY seq", (seq,)).fetchall()
@@ -204,7 +272,13 @@ def read_rows(db: sqlite3.Connection, after: int = 0) -> Iterator[Row]:
         acts = admin.fetchone()
 
 
-def _tail(db: sqlite3.Connection) -> Anchor:
+def _ends_with_rotation(db: sqlite3.Connection) -> bool:
+    row = db.execute("SELECT seq, action FROM admin ORDER BY seq DESC LIMIT 1").fetchone()
+    return row is not None and row[1] == ROTATION and row[0] == last_row(db).seq
+
+
+def last_row(db: sqlite3.Connection) -> Anchor:
+    """The last row of both tables."""
     query = "SELECT seq, hash FROM (SELECT seq, hash FROM {} ORDER BY seq DESC LIMIT 1)"
     row = db.execute(
         " UNION ALL ".join(query.format(table) for table in COLUMNS) + " ORDER BY seq DESC LIMIT 1"

@@ -59,12 +59,13 @@ def verify(
 ) -> None:
     """Find any edit, deletion, reordering or cut tail; exits with 1 if there is one.
 
-    The end of the audit is compared with the anchor that the ledger keeps (unless --db or --no-ledger is given) and
-    with those of --against.
+    Closed files beside the current one are verified too; --db is for one file alone. The end of the audit is compared
+    with the anchor that the ledger keeps (unless --db or --no-ledger is given) and with those of --against.
     """
     from runcap.audit.chain import Anchor
     from runcap.audit.schema import AuditFileError
     from runcap.audit.verify import verify as verify_file
+    from runcap.audit.verify import verify_all
 
     path, note = audit_path(config_path, db), None
     anchors: dict[str, Anchor] = {}
@@ -77,11 +78,11 @@ def verify(
         # Before the file is read: the auditor may be writing, and the file is never behind the ledger's anchor.
         note = _add_ledgers_anchor(anchors, config_path)
     try:
-        report = verify_file(path, anchors)
+        report = (verify_all if db is None else verify_file)(path, anchors)
     except AuditFileError as error:
         raise click.ClickException(str(error)) from error
     if as_json:
-        found = {"ok": report.ok, "rows": report.last.seq, "anchor": str(report.last)}
+        found = {"ok": report.ok, "rows": report.last.seq - report.after.seq, "anchor": str(report.last)}
         click.echo(json.dumps({**found, "problems": report.problems, "compared_with": list(anchors), "note": note}))
     else:
         for line in (*report.problems, *([note] if note else [])):
@@ -90,7 +91,8 @@ def verify(
             click.echo(str(report.last))
         elif report.ok:
             compared = f"; its end is as {' and '.join(anchors)} knows it" if anchors else ""
-            click.echo(f"{report.last.seq} rows, all as they were written{compared}")
+            missing = f"; rows 1 to {report.after.seq} are in closed files elsewhere" if report.after.seq else ""
+            click.echo(f"{report.last.seq - report.after.seq} rows, all as they were written{compared}{missing}")
     click.get_current_context().exit(0 if report.ok else 1)
 
 
@@ -110,6 +112,24 @@ def export(*, form: str, table: str | None, config_path: Path | None, db: Path |
                 click.echo(json.dumps(row))
 
 
+@audit.command()
+@click.option("--config", "config_path", type=click.Path(path_type=Path), help="runcap.toml")
+@click.option("--json", "as_json", is_flag=True)
+def rotate(*, as_json: bool, config_path: Path | None) -> None:
+    """Close the current file and go on in a new one, whose first row is chained to the old one's last.
+
+    No row is deleted: the closed file is named for its first and last row, and can be kept elsewhere. Keep it beside
+    the current one for as long as its rows count in a window that is open: `runcap ledger rebuild` needs them.
+    """
+    from runcap.cli._rotating import close_current_file
+
+    config = load_config(config_path)
+    closed = asyncio.run(close_current_file(config))
+    click.echo(
+        json.dumps({"closed": str(closed), "current": str(config.audit_path)}) if as_json else f"closed {closed}"
+    )
+
+
 def _add_ledgers_anchor(anchors: dict[str, Any], config_path: Path | None) -> str | None:
     """Ask the ledger for its anchor; returns why that was not possible."""
     from runcap.audit.chain import Anchor
@@ -120,7 +140,7 @@ def _add_ledgers_anchor(anchors: dict[str, Any], config_path: Path | None) -> st
     async def ask() -> Any:
         from runcap.cli._context import open_ledger
 
-        async with open_ledger(config) as ledger:
+        async with open_ledger(config, sound=False) as ledger:
             return await ledger.anchor()
 
     try:
