@@ -74,11 +74,8 @@ def _message(code: Code, facts: _Facts) -> str:
             return f"This run may not use {facts.vendor}, only {', '.join(facts.allowed)}."
         case Code.OPERATION_NOT_ALLOWED:
             return _operation_message(facts) if facts.rule is None else _rule_message(facts.rule)
-        case Code.DUPLICATE:
-            seconds = ceil_div(int(facts.detail), 1000)
-            return f"This run has sent the very same less than {seconds} s ago, so it was not sent again."
-        case Code.RATE_LIMITED:
-            return _pace_message(*facts.detail.split("\n"))
+        case Code.DUPLICATE | Code.RATE_LIMITED:
+            return _pace_message(code, *facts.detail.split("\n"))
         case _:
             return _PLAIN[code]
 
@@ -99,14 +96,19 @@ def _rule_message(rule: RuleHit) -> str:
             hint = "" if rule.allowed else " (`runcap keys issue --stripe-account`)"
             return f"This run may not act on the connected account {rule.attempted}, {would_do}{hint}."
         case "country":
-            return f"This run may not reach {rule.attempted or 'a country that the call does not name'}, {would_do}."
+            country = rule.attempted or "a country that the call does not name"
+            return f"This run may not reach {country}, {would_do}."
         case "currency":
-            return f"This run may not move money in {rule.attempted or 'a currency that the call does not name'}, {would_do}."
+            currency = rule.attempted or "a currency that the call does not name"
+            return f"This run may not move money in {currency}, {would_do}."
         case other:
             return f"This run's policy is against the call: {other} {rule.attempted}, {would_do}."
 
 
-def _pace_message(rule: str, most: str, left_ms: str) -> str:
+def _pace_message(code: Code, rule: str, most: str = "", left_ms: str = "") -> str:
+    if code is Code.DUPLICATE:
+        seconds = ceil_div(int(rule), 1000)
+        return f"This run has sent the very same less than {seconds} s ago, so it was not sent again."
     if rule == "max_concurrency":
         return f"This run may have {most} calls under way at once, and has: try again when one has ended."
     return f"This run may make {most} calls a minute, and has: try again in {ceil_div(int(left_ms), 1000)} s."

@@ -86,7 +86,10 @@ class Backstage:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # The reconciler first: what it has settled is for the auditor to write.
+        # The reconciler first: what it has settled is for the auditor to write. It may be ended anywhere.
+        if self._reconciler is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._reconciler.terminate()
         for process in (self._reconciler, self._auditor):
             await self._end(process)
         if self._embedded is not None:
