@@ -13,13 +13,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runcap.audit.chain import EMPTY
-from runcap.audit.store import Store, open_readonly
-from runcap.audit.verify import verify
+from runcap.audit.store import Store, already_written, open_readonly
+from runcap.audit.verify import verify_all
 from runcap.ledger.auditrows import rows_of_file
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Level
@@ -92,16 +93,28 @@ async def _drain(ledger: Ledger, path: Path) -> None:
     try:
         await asyncio.to_thread(store.open)
         while entries := await ledger.read_audit(after, _DRAINED_AT_ONCE):
-            await asyncio.to_thread(store.append, entries)
+            known = await asyncio.to_thread(_rows_already, path, [entry_id for entry_id, _ in entries])
+            await asyncio.to_thread(store.append, [entry for entry in entries if entry[0] not in known])
             after = entries[-1][0]
     finally:
         await asyncio.to_thread(store.close)
 
 
+def _rows_already(path: Path, stream_ids: list[str]) -> set[str]:
+    """Those that are rows, also of a file that was closed since the ledger was as it is now."""
+    with closing(open_readonly(path)) as db:
+        return already_written(db, stream_ids)
+
+
 def _verify(path: Path) -> None:
-    report = verify(path)
+    report = verify_all(path)
     if not report.ok:
         raise RuntimeError(f"{path} is not whole, so nothing is rebuilt from it: {report.problems[0]}")
+    if report.after != EMPTY:
+        raise RuntimeError(
+            f"{path} begins with row {report.after.seq + 1}: put the closed files that hold the rows before it beside "
+            "it, then rebuild again."
+        )
 
 
 def _recount(path: Path, open_ids: frozenset[str]) -> tuple[Recount, tuple[int, str, str]]:
