@@ -21,12 +21,19 @@ def show(rows: Sequence[dict[str, Any]], *, as_json: bool, as_csv: bool = False,
         console().print(table(rows, title))
 
 
-def write_csv(rows: Iterable[dict[str, Any]]) -> None:
-    """Print rows as CSV with a line of names, one by one; nothing without rows."""
+def write_csv(rows: Iterable[dict[str, Any]], *, exact: bool = False) -> None:
+    """Print rows as CSV with a line of names, one by one; nothing without rows.
+
+    Args:
+        rows: all with the same names.
+        exact: quote all text and nothing else, so that null, text and numbers can be told apart.
+    """
     writer: csv.DictWriter[str] | None = None
     for row in rows:
         if writer is None:
-            writer = csv.DictWriter(sys.stdout, list(row), lineterminator="\n")
+            writer = csv.DictWriter(
+                sys.stdout, list(row), lineterminator="\n", quoting=csv.QUOTE_STRINGS if exact else csv.QUOTE_MINIMAL
+            )
             writer.writeheader()
         writer.writerow(row)
 
