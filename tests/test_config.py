@@ -256,7 +256,7 @@ def test_it_is_immutable() -> None:
             "[proxy]\ngateway = '0.0.0.0:8081'",
             (
                 "proxy.gateway is '0.0.0.0:8081', which other machines can reach: use 127.0.0.1, "
-                'or let only runs use it, with proxy.auth = "vault_key"'
+                'or let only runs use it, with proxy.auth = "vault_key" or with proxy.tls = true'
             ),
         ),
         ("[proxy]\nauth = 'basic'", "proxy.auth is wrong: Invalid enum value 'basic'."),
@@ -376,6 +376,20 @@ def test_secrets_by_file_and_command(write: Write) -> None:
     assert f"file:{path.parent / 'master'}" == config.secrets.master_key
     assert ("VAULT_TOKEN",) == config.secrets.command_env
     assert "exec:vault kv get -field='the key' secret/stripe" == config.vendors["stripe"].secret
+
+
+def test_remote_addresses_may_have_tls_instead(write: Write) -> None:
+    """Then whoever connects shows a certificate; the files are below the configuration's folder."""
+    path = write(
+        "[proxy]\ntls = true\nlisten = '0.0.0.0:8080'\n"
+        "tls_certificate = 'a.pem'\ntls_key = 'a.key'\ntls_client_ca = '/b.pem'"
+    )
+    tls = load(path).proxy.tls
+    assert (path.parent / "a.pem", path.parent / "a.key", Path("/b.pem")) == tls
+    assert 'proxy.tls_key is \'\': tls = true needs it: write tls_key = "FILE.pem"' == error_of(
+        write("[proxy]\ntls = true\ntls_certificate = 'a.pem'")
+    )
+    assert "proxy.tls_key is 'a.key': it needs tls = true" == error_of(write("[proxy]\ntls_key = 'a.key'"))
 
 
 def test_remote_addresses_need_a_key(write: Write) -> None:

@@ -20,6 +20,7 @@ from runcap.destinations import Intercept
 from runcap.hooks import Entrance, ProxyRequest, TunnelHello, VendorCall, Verdict
 from runcap.layer import CallLayer, FailedLayer, ProxyLayer
 from runcap.limits import DEFAULT_LIMITS, Limits
+from runcap.outertls import OuterTLSLayer
 from runcap.proxy import options
 from runcap.reply import plain_refusal
 from runcap.wire import Message
@@ -71,10 +72,13 @@ class Runcap:
         """Put our own layers on every connection; mitmproxy's are never asked."""
         context = nextlayer.context
         try:
+            inner: mitm_layer.Layer
             if isinstance(context.client.proxy_mode, ReverseMode):
-                nextlayer.layer = CallLayer(context, Entrance.GATEWAY, limits=self._limits)
+                inner = CallLayer(context, Entrance.GATEWAY, limits=self._limits)
             else:
-                nextlayer.layer = ProxyLayer(context, self._agent_tls, limits=self._limits)
+                inner = ProxyLayer(context, self._agent_tls, limits=self._limits)
+            tls = self.service.outer_tls if self.service is not None else None
+            nextlayer.layer = inner if tls is None else OuterTLSLayer(context, tls, inner, self._limits)
         except Exception:
             logger.exception("no layer for a connection; it is refused")
             nextlayer.layer = FailedLayer(context)

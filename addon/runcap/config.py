@@ -17,12 +17,13 @@ from runcap.configfile import (
     ConfigError,
     ConfigFile,
     LimitsSection,
+    ProxySection,
     SecretsSection,
     VendorSection,
     did_you_mean,
     read,
 )
-from runcap.configvalues import Address, Listen
+from runcap.configvalues import Address, Listen, TLSFiles
 from runcap.hosts import KNOWN_VENDORS
 from runcap.ledger.model import Caps
 from runcap.limits import Limits
@@ -64,6 +65,8 @@ class ProxyConfig:
     gateway: Listen | None
     auth: Literal["none", "vault_key"]
     """Whether a CONNECT needs a run's vault key in its Proxy-Authorization."""
+    tls: TLSFiles | None
+    """What whoever connects has to show, and is shown; None: plain HTTP."""
     workers: int
     other_hosts: Literal["tunnel", "deny"]
     drain_seconds: int
@@ -181,7 +184,9 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
     folder = source.parent if source else Path.cwd()
     override = os.environ.get("RUNCAP_HOME")
     home = Path(override).absolute() if override else folder / values.not_empty("home", written.home)
-    proxy, authenticated = written.proxy, written.proxy.auth != "none"
+    proxy = written.proxy
+    tls = _tls(proxy, folder)
+    authenticated = proxy.auth != "none" or tls is not None
     return Config(
         home=home,
         proxy=ProxyConfig(
@@ -190,6 +195,7 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
             if proxy.gateway
             else None,
             auth=proxy.auth,
+            tls=tls,
             workers=values.within("proxy.workers", proxy.workers, 1, 64),
             other_hosts=proxy.other_hosts,
             drain_seconds=values.within("proxy.drain_seconds", proxy.drain_seconds, 0, 600),
@@ -229,6 +235,19 @@ def _limits(written: LimitsSection) -> Limits:
             "limits.connections_per_address", written.connections_per_address, 4, 100_000
         ),
     )
+
+
+def _tls(written: ProxySection, folder: Path) -> TLSFiles | None:
+    options = {
+        "tls_certificate": written.tls_certificate,
+        "tls_key": written.tls_key,
+        "tls_client_ca": written.tls_client_ca,
+    }
+    for name, value in options.items():
+        if bool(value) is not written.tls:
+            wanted = f"tls = true needs it: write {name} = " + '"FILE.pem"' if written.tls else "it needs tls = true"
+            raise ConfigError(f"proxy.{name} is {value!r}: {wanted}")
+    return TLSFiles(*(folder / Path(value).expanduser() for value in options.values())) if written.tls else None
 
 
 def _secrets(written: SecretsSection, folder: Path) -> SecretsConfig:

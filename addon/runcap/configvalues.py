@@ -36,6 +36,15 @@ class Listen(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+class TLSFiles(NamedTuple):
+    """``[proxy]``: ``tls_certificate``, ``tls_key`` and ``tls_client_ca``, all PEM."""
+
+    certificate: Path
+    """With its chain."""
+    key: Path
+    client_ca: Path
+
+
 class Address(NamedTuple):
     """Where a vendor is dialled, always by TLS."""
 
@@ -57,7 +66,7 @@ def cap_micros(option: str, amount: str | float | None) -> int | None:
 
 
 def listen_address(option: str, text: str, *, authenticated: bool) -> Listen:
-    """``ADDRESS:PORT``, on loopback unless whoever connects has to show a vault key."""
+    """``ADDRESS:PORT``, on loopback unless whoever connects has to show a vault key or a certificate."""
     host, _, port = text.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     if not bare or _PORT.fullmatch(port) is None or int(port) > 65535 or (":" in bare and bare == host):
@@ -69,7 +78,7 @@ def listen_address(option: str, text: str, *, authenticated: bool) -> Listen:
     if not loopback and not authenticated:
         raise ConfigError(
             f"{option} is {text!r}, which other machines can reach: use 127.0.0.1, "
-            'or let only runs use it, with proxy.auth = "vault_key"'
+            'or let only runs use it, with proxy.auth = "vault_key" or with proxy.tls = true'
         )
     return Listen(bare, int(port))
 

@@ -18,6 +18,7 @@ from runcap.guard import Guard
 from runcap.home import prepare
 from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
+from runcap.outertls import server_context
 from runcap.parts import make_forwarder, make_vendors
 from runcap.proxy.backstage import LEDGER_URL, Backstage
 from runcap.proxyauth import ProxyAuth
@@ -59,6 +60,9 @@ class Service:
         )
         self.agent_tls = _agent_tls(config.home / "ca")
         self.proxy_auth = proxy_auth
+        self.outer_tls = None if config.proxy.tls is None else server_context(config.proxy.tls)
+        """For the connections to our own ports, if they are to be TLS."""
+        self._tls_files = config.proxy.tls
         self._guard = guard
         self._desk = desk
         self._by_host = vendors
@@ -103,6 +107,7 @@ class Service:
             self.keeper.reload()
         try:
             self.agent_tls = _agent_tls(self._ca_folder)
+            self.outer_tls = None if self._tls_files is None else server_context(self._tls_files)
         except (ValueError, OSError) as error:
             logger.error("the certificates stay as they were: %s", error)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 
 from runcap.addon import Runcap
 from runcap.ca import Authority, LeafCache
@@ -34,6 +35,7 @@ class EchoService:
         self.destinations = Destinations({VENDOR.host: VENDOR}, "tunnel")
         self.agent_tls = AgentTLS(LeafCache(authority))
         self.proxy_auth = ProxyAuth(self, required=False)
+        self.outer_tls: SSL.Context | None = None
         self.keys: dict[str, Deny | None] = {}
         """Vault keys' digests, and why they are not good."""
         self.calls: list[VendorCall] = []

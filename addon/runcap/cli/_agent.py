@@ -51,10 +51,11 @@ def agent_spot(config: Config, proxy: str | None, vault_key: str) -> Spot:
     address, gateway = proxy_address(config, proxy), config.proxy.gateway
     if gateway is not None and proxy is not None and address.host not in _LOOPBACK:
         gateway = gateway._replace(host=address.host)  # the same machine, as the agent reaches it
+    scheme = "http" if config.proxy.tls is None else "https"
     user = f"run:{vault_key}@" if config.proxy.auth == "vault_key" else ""
     return Spot(
-        proxy=f"http://{user}{address}",
-        gateway=f"http://{_for_clients(gateway)}" if gateway is not None and gateway.port else "",
+        proxy=f"{scheme}://{user}{address}",
+        gateway=f"{scheme}://{_for_clients(gateway)}" if gateway is not None and gateway.port else "",
         twilio_account_sid=config.vendors["twilio"].account_sid,
     )
 

@@ -33,11 +33,12 @@ class Addresses:
 
     proxy: tuple[str, int]
     gateway: tuple[str, int] | None
+    scheme: str = "http"
 
     def ready_line(self) -> str:
         """The one line that `runcap up` prints when it is ready."""
-        gateway = f"http://{_join(self.gateway)}" if self.gateway else ""
-        return f"runcap ready proxy=http://{_join(self.proxy)} gateway={gateway}"
+        gateway = f"{self.scheme}://{_join(self.gateway)}" if self.gateway else ""
+        return f"runcap ready proxy={self.scheme}://{_join(self.proxy)} gateway={gateway}"
 
 
 class Supervisor:
@@ -116,7 +117,8 @@ class Supervisor:
         proxy = sockets.enter_context(bind(*self._config.proxy.listen))
         gateway = self._config.proxy.gateway
         bound = sockets.enter_context(bind(*gateway)) if gateway else None
-        return Addresses(_name(proxy), _name(bound) if bound else None)
+        scheme = "http" if self._config.proxy.tls is None else "https"
+        return Addresses(_name(proxy), _name(bound) if bound else None, scheme)
 
     async def _start(self, slot: int, addresses: Addresses, backstage: Backstage) -> None:
         arguments = ["--listen", _join(addresses.proxy)]
