@@ -386,7 +386,7 @@ def test_remote_addresses_may_have_tls_instead(write: Write) -> None:
     )
     tls = load(path).proxy.tls
     assert (path.parent / "a.pem", path.parent / "a.key", Path("/b.pem")) == tls
-    assert 'proxy.tls_key is \'\': tls = true needs it: write tls_key = "FILE.pem"' == error_of(
+    assert "proxy.tls_key is '': tls = true needs it: write tls_key = \"FILE.pem\"" == error_of(
         write("[proxy]\ntls = true\ntls_certificate = 'a.pem'")
     )
     assert "proxy.tls_key is 'a.key': it needs tls = true" == error_of(write("[proxy]\ntls_key = 'a.key'"))
