@@ -35,6 +35,10 @@ def test_the_command_gets_a_run_and_no_secret(runcap: Runcap, proxy: str, monkey
     monkeypatch.setenv("A_COPY_OF_IT", f"Bearer {CANARY}")
     monkeypatch.setenv("MY_RESEND", "re_0123456789")
     monkeypatch.setenv("RUNCAP_MASTER_KEY", "A" * 43 + "=")
+    monkeypatch.setenv("OTHER_MASTER_KEY", "A" * 43 + "=")
+    monkeypatch.setenv("VAULT_TOKEN", "what-exec-commands-need")
+    with Path("runcap.toml").open("a") as file:
+        file.write('[secrets]\nmaster_key = "env:OTHER_MASTER_KEY"\ncommand_env = ["VAULT_TOKEN"]\n')
     monkeypatch.setenv("HARMLESS", "kept")
     result = runcap("exec", "--label", "agent", "--daily-usd", "5", "--", sys.executable, "-c", DUMP)
     assert 0 == result.code
@@ -43,7 +47,8 @@ def test_the_command_gets_a_run_and_no_secret(runcap: Runcap, proxy: str, monkey
     assert key is not None
     assert {key} == {seen[name] for name in ("STRIPE_API_KEY", "TWILIO_AUTH_TOKEN", "RESEND_API_KEY")}
     assert (proxy, "kept") == (seen["HTTPS_PROXY"], seen["HARMLESS"])
-    for name in ("A_COPY_OF_IT", "MY_RESEND", "RUNCAP_MASTER_KEY", "RUNCAP_HOME"):
+    hidden = ("A_COPY_OF_IT", "MY_RESEND", "RUNCAP_MASTER_KEY", "RUNCAP_HOME", "OTHER_MASTER_KEY", "VAULT_TOKEN")
+    for name in hidden:
         assert name not in seen
     run_id = seen["RUNCAP_RUN_ID"]
     figures = "spent $0.00, what was refused is not known here, $5.00 left of $5.00 a day"

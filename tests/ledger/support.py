@@ -96,9 +96,10 @@ async def admin_rows(ledger: Ledger) -> list[dict[str, Any]]:
     return [row | {"detail": json.loads(row["detail"])} for row in rows]
 
 
-async def expire(ledger: Ledger, held: Held) -> None:
+async def expire(ledger: Ledger, held: Held | str) -> None:
     """Put a reservation's deadline into the past."""
-    await redis(ledger, "ZADD", keys.open_reservations(ledger._client.prefix), 1, held.reservation_id)
+    reservation_id = held if isinstance(held, str) else held.reservation_id
+    await redis(ledger, "ZADD", keys.open_reservations(ledger._client.prefix), 1, reservation_id)
 
 
 async def redis(ledger: Ledger, *parts: str | int) -> Any:

@@ -13,7 +13,7 @@ from runcap.ca import Authority
 from runcap.config import Config, Listen
 from runcap.home import prepare
 from runcap.javastore import STORE, write_java_store
-from runcap.secretstore import SecretStore
+from runcap.secretstore import SecretStore, hidden_variables
 from runcap.shims import NODE_PRELOAD, PYTHON_FOLDER
 from runcap.trust import BUNDLE, write_bundle
 
@@ -85,7 +85,7 @@ def without_secrets(environment: Mapping[str, str], config: Config) -> dict[str,
     It keeps a secret from an agent that looks at its environment. One that runs as the same user can still read that
     user's files: where that matters, it has to be another user, or a container.
     """
-    names = {vendor.secret.removeprefix("env:") for vendor in config.vendors.values()}
+    names = hidden_variables(config)
     store = SecretStore(config)
     found = (store.peek(vendor) for vendor in config.vendors)
     values = [secret.reveal() for secret in found if secret is not None]
