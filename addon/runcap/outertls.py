@@ -1,9 +1,9 @@
 """TLS on the proxy's and the gateway's own ports, for agents on other machines: who connects shows a certificate.
 
 With ``proxy.tls`` an agent's machine runs a client that has a certificate, or a sidecar (stunnel, ghostunnel, Envoy)
-that speaks plain HTTP on its loopback. Our own root cannot sign for the proxy's name, so the operator brings certificate
-and key, and the authority that client certificates must be from. What is inside is as ever: a vendor's tunnel is TLS
-within this TLS, each with its own certificate.
+that speaks plain HTTP on its loopback. Our own root cannot sign for the proxy's name, so the operator brings its
+certificate and key, and the authority that client certificates must be from. What is inside is as ever: the tunnel to a
+vendor is TLS within this TLS, each with its own certificate.
 """
 
 import logging
