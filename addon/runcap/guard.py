@@ -37,9 +37,7 @@ from runcap.wire import Malformed, Message
 
 logger = logging.getLogger(__name__)
 
-_UNRECORDED = frozenset(
-    {Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE, Code.KEY_UNKNOWN}
-)
+_UNRECORDED = frozenset({Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE, Code.KEY_UNKNOWN})
 """The ledger's refusals that leave no audit row: it could not write one, or the number of such rows is bounded."""
 
 _FINISH_WAIT_SECONDS = 2.0
@@ -124,6 +122,8 @@ class Guard:
         self._refusals = Refusals(ledger)
         self._calls: set[asyncio.Task[Any]] = set()
         self._endings: set[asyncio.Task[Any]] = set()
+        self._objects: dict[str, asyncio.Task[Any]] = {}
+        """Endings on their way to the ledger, by the object that they count for."""
 
     async def handle(self, vendor: Vendor, message: Message, *, gateway: bool = False, opened_by: str = "") -> Reply:
         """Answer one call. Never raises but for cancellation: what goes wrong becomes a refusal or an outcome.
@@ -182,6 +182,9 @@ class Guard:
                 f"runcap has no secret for {vendor.name}: its operator sets vendors.{vendor.name}.secret.",
             )
         quote = await self._price(call, plan, secret)
+        if quote.object_id is not None and (counting := self._objects.get(quote.object_id)) is not None:
+            # What was counted for the object has to be there, or this call would hold it once more.
+            await asyncio.wait({counting}, timeout=_FINISH_WAIT_SECONDS)
         failpoint("before_reserve")
         held = await self._written(call, self._ledger.reserve(self._ask(call, plan, quote)))
         failpoint("after_reserve")
@@ -284,15 +287,31 @@ class Guard:
         return forwarded(response, held, ended, credentials(secret, signature))
 
     async def _settle(self, end: End, quote: Quote, held: Held) -> Ended | None:
-        """Bring the ending to the ledger; waited for where the next call depends on it."""
+        """Bring the ending to the ledger; waited for where it gives money back, which the next call may need."""
         finishing = self._in_background(self._finish(end))
-        as_held = end.ending is not Ending.RELEASED and end.micros in (None, quote.micros)
-        if end.object_id is None and (as_held or held.held_micros == 0):
+        if end.object_id is not None:
+            self._remember_object(end.object_id, finishing)
+        as_held = end.ending is not Ending.RELEASED and end.micros in (None, quote.micros) and not end.final
+        if as_held or (held.held_micros == 0 and not end.final):
             return None
         done, _ = await asyncio.wait({finishing}, timeout=_FINISH_WAIT_SECONDS)
         ended = finishing.result() if done else None
         # An ending whose first answer was lost comes back as "already", without its figures.
         return None if ended is None or ended.already else ended
+
+    def _remember_object(self, object_id: str, finishing: asyncio.Task[Any]) -> None:
+        """Let the next call on this object wait for what is counted for it now.
+
+        A call that comes by another worker does not see this. It holds the amount once more for that moment, and
+        counts nothing twice when it ends.
+        """
+        self._objects[object_id] = finishing
+
+        def forget(task: asyncio.Task[Any]) -> None:
+            if self._objects.get(object_id) is task:
+                del self._objects[object_id]
+
+        finishing.add_done_callback(forget)
 
     async def _end_without_answer(self, call: _Call, held: Held, ending: Ending, deny: Deny) -> Reply:
         deny = at_run(deny, held.run_id, held.label)
