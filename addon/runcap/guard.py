@@ -9,12 +9,13 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from runcap.admission import admit, audit_path
 from runcap.decision import Code, Deny, Refused, at_run, refuse
+from runcap.endings import Endings
 from runcap.failpoints import failpoint
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.ledger.model import Ask, End, Ended, Held
@@ -39,9 +40,6 @@ logger = logging.getLogger(__name__)
 
 _UNRECORDED = frozenset({Code.LEDGER_UNAVAILABLE, Code.LEDGER_UNTRUSTED, Code.AUDIT_UNAVAILABLE, Code.KEY_UNKNOWN})
 """The ledger's refusals that leave no audit row: it could not write one, or the number of such rows is bounded."""
-
-_FINISH_WAIT_SECONDS = 2.0
-"""How long an answer waits for its ending to be in the ledger; the ending itself goes on trying after that."""
 
 
 class LedgerPort(Protocol):
@@ -121,9 +119,7 @@ class Guard:
         self._lookups = Lookups(forwarder, timeout_seconds=timeout_seconds)
         self._refusals = Refusals(ledger)
         self._calls: set[asyncio.Task[Any]] = set()
-        self._endings: set[asyncio.Task[Any]] = set()
-        self._objects: dict[str, asyncio.Task[Any]] = {}
-        """Endings on their way to the ledger, by the object that they count for."""
+        self._endings = Endings(ledger, give_up_seconds=timeout_seconds + grace_seconds)
 
     async def handle(self, vendor: Vendor, message: Message, *, gateway: bool = False, opened_by: str = "") -> Reply:
         """Answer one call. Never raises but for cancellation: what goes wrong becomes a refusal or an outcome.
@@ -162,7 +158,7 @@ class Guard:
         """Wait until the calls under way have ended and all their endings are in the ledger."""
         deadline = time.monotonic() + timeout_seconds
         own = {asyncio.current_task()}
-        while (tasks := (self._calls | self._endings) - own) and time.monotonic() < deadline:
+        while (tasks := (self._calls | self._endings.under_way) - own) and time.monotonic() < deadline:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
         await self._refusals.flush()
 
@@ -182,9 +178,7 @@ class Guard:
                 f"runcap has no secret for {vendor.name}: its operator sets vendors.{vendor.name}.secret.",
             )
         quote = await self._price(call, plan, secret)
-        if quote.object_id is not None and (counting := self._objects.get(quote.object_id)) is not None:
-            # What was counted for the object has to be there, or this call would hold it once more.
-            await asyncio.wait({counting}, timeout=_FINISH_WAIT_SECONDS)
+        await self._endings.of_object(quote.object_id)
         failpoint("before_reserve")
         held = await self._written(call, self._ledger.reserve(self._ask(call, plan, quote)))
         failpoint("after_reserve")
@@ -277,65 +271,20 @@ class Guard:
             return await self._end_without_answer(call, held, Ending.UNKNOWN, deny)
         except BaseException:
             # Cancelled, or a fault of ours with the call perhaps on its way: the same as no answer.
-            self._in_background(self._finish(End(held.reservation_id, Ending.UNKNOWN, row=call.times())))
+            self._endings.begin(End(held.reservation_id, Ending.UNKNOWN, row=call.times()))
             raise
         call.vendor_seconds += time.perf_counter() - began
         failpoint("after_send")
         outcome = _outcome(call.vendor, plan, quote, response)
         end = _end(call, held, outcome, response)
-        ended = await self._settle(end, quote, held)
+        ended = await self._endings.settle(end, quote, held)
         return forwarded(response, held, ended, credentials(secret, signature))
-
-    async def _settle(self, end: End, quote: Quote, held: Held) -> Ended | None:
-        """Bring the ending to the ledger; waited for where it gives money back, which the next call may need."""
-        finishing = self._in_background(self._finish(end))
-        if end.object_id is not None:
-            self._remember_object(end.object_id, finishing)
-        as_held = end.ending is not Ending.RELEASED and end.micros in (None, quote.micros) and not end.final
-        if as_held or (held.held_micros == 0 and not end.final):
-            return None
-        done, _ = await asyncio.wait({finishing}, timeout=_FINISH_WAIT_SECONDS)
-        ended = finishing.result() if done else None
-        # An ending whose first answer was lost comes back as "already", without its figures.
-        return None if ended is None or ended.already else ended
-
-    def _remember_object(self, object_id: str, finishing: asyncio.Task[Any]) -> None:
-        """Let the next call on this object wait for what is counted for it now.
-
-        A call that comes by another worker does not see this. It holds the amount once more for that moment, and
-        counts nothing twice when it ends.
-        """
-        self._objects[object_id] = finishing
-
-        def forget(task: asyncio.Task[Any]) -> None:
-            if self._objects.get(object_id) is task:
-                del self._objects[object_id]
-
-        finishing.add_done_callback(forget)
 
     async def _end_without_answer(self, call: _Call, held: Held, ending: Ending, deny: Deny) -> Reply:
         deny = at_run(deny, held.run_id, held.label)
         row = {"status": deny.status, "code": str(deny.code), **call.times()}
-        finishing = self._in_background(self._finish(End(held.reservation_id, ending, row=row)))
-        await asyncio.wait({finishing}, timeout=_FINISH_WAIT_SECONDS)
+        await self._endings.wait(self._endings.begin(End(held.reservation_id, ending, row=row)))
         return denied(call.vendor, deny)
-
-    async def _finish(self, end: End) -> Ended | None:
-        """Finish in the ledger; tries again while it is away, until the sweeper would have done it anyway."""
-        pause = 0.05
-        until = time.monotonic() + self._deadline_ms / 1000
-        while True:
-            try:
-                ended = await self._ledger.finish(end)
-            except Refused as refused:
-                if time.monotonic() > until:
-                    logger.error("a call's ending did not reach the ledger (%s): it will be swept as spent", refused)
-                    return None
-            else:
-                failpoint("after_finish")
-                return ended
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
 
     async def _refusal(self, call: _Call, deny: Deny) -> Reply:
         """Audit a refusal, unless the ledger's script has done so, and put it in the vendor's envelope."""
@@ -359,12 +308,6 @@ class Guard:
         except Refused as refused:
             call.recorded = refused.deny.code not in _UNRECORDED
             raise
-
-    def _in_background[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
-        return task
 
 
 def check_quote(quote: Quote) -> Quote:
