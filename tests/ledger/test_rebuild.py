@@ -14,6 +14,7 @@ from runcap.audit.store import Store
 from runcap.decision import Code, Refused
 from runcap.ledger import restoring
 from runcap.ledger.adjustments import Adjustment
+from runcap.ledger.checking import check_against_audit
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Run
 from runcap.ledger.opening import make_current
@@ -21,13 +22,16 @@ from runcap.ledger.policy import Policy
 from runcap.ledger.rebuild import rebuild
 from runcap.ledger.standing import Standing, compare, looking_at
 from tests.audit.stream import call
+from tests.ledger.clock import set_offset, settable_clock
 from tests.ledger.support import (
     ACTOR,
+    DAY_MS,
     ask,
     call_rows,
     counted,
     denied_code,
     expire,
+    field,
     issue,
     lose,
     redis,
@@ -207,6 +211,23 @@ async def test_an_older_ledger_is_found_and_what_it_had_open_is_kept(ledger: Led
     assert 1 == await ledger.sweep()
     assert (0, 600) == await counted(ledger, run)
     assert (0, 600) == await spent(ledger, "fleet", "billing-")
+
+
+async def test_what_is_held_on_an_old_day_comes_back_with_what_that_day_had_spent(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a month that nobody asks about any more: the call will be counted there when it ends."""
+    with settable_clock(monkeypatch):
+        run, day = await issue(ledger), await today_of(ledger)
+        first, second = await ledger.reserve(ask(run, 7)), await ledger.reserve(ask(run, 6))
+        await settle(ledger, first)
+        await set_offset(ledger, 70 * DAY_MS)
+
+        await rebuild(ledger, path, ACTOR)
+
+        await settle(ledger, second)
+        assert 13 == await field(ledger, f"run:{run.run_id}", f"month:{day[:7]}:spent")
+        assert () == (await check_against_audit(ledger, path)).differences
 
 
 async def test_the_lost_ledgers_last_rows_reach_the_audit(ledger: Ledger, path: Path) -> None:

@@ -97,10 +97,11 @@ def _written(db: sqlite3.Connection, waiting: list[tuple[str, dict[str, str]]]) 
 
 
 def _spent_differences(found: Snapshot, counted: Recount, periods: frozenset[str]) -> tuple[list[str], int]:
+    """Only windows that are open: a fleet whose first cap came later knows just a part of those before."""
     differences, compared = [], 0
     for selector in sorted(found.spent.keys() | counted.spent.keys()):
         there, wanted = found.spent.get(selector, {}), counted.total(selector)
-        for name in sorted(there.keys() | (wanted.keys() & periods)):
+        for name in sorted((there.keys() | wanted.keys()) & periods):
             expected, text = wanted.get(name, 0), there.get(name, "0")
             compared += 1
             if text.isdigit() and int(text) != expected:

@@ -72,7 +72,7 @@ async def rebuild(ledger: Ledger, path: Path, actor: str, *, unverified: bool = 
     await ledger.begin_rebuild(secrets.token_hex(16), actor, anchor)
     await _restore_policy(ledger, counted)
     now_ms = await ledger.clock_ms()
-    await ledger.restore(_items(counted, now_ms))
+    await ledger.restore(_items(counted, now_ms, {call.day for call in left_open}))
     await ledger.restore(_open_items(left_open))
     await ledger.ready(actor)
     rebuilt = Rebuilt(anchor[0], len(counted.runs), len(left_open), tuple(counted.unreadable))
@@ -159,9 +159,9 @@ async def _restore_cap(ledger: Ledger, level: Level | str, name: str, caps: Caps
         await ledger.set_cap(level, name, caps, "")  # type: ignore[arg-type]
 
 
-def _items(counted: Recount, now_ms: int) -> Iterator[Item]:
-    """Counters, objects and idempotency records as `restore` takes them."""
-    periods = open_periods(now_ms)
+def _items(counted: Recount, now_ms: int, days: set[str]) -> Iterator[Item]:
+    """Counters, objects and idempotency records as `restore` takes them; also counters of `days`, which are held in."""
+    periods = open_periods(now_ms) | {f"day:{day}:spent" for day in days} | {f"month:{day[:7]}:spent" for day in days}
     for selector in counted.spent:
         values: list[str | int] = []
         for name, micros in counted.total(selector).items():

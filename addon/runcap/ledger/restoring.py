@@ -39,6 +39,8 @@ class LedgerState:
     """Which process of which server answers."""
     vouched: bool
     """Somebody has compared this very server with the audit: it takes calls."""
+    anchored_by: str = ""
+    """Whose file has the anchor's row (`runcap.audit.lease`); empty: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class OpenCall:
     idempotency_ttl_ms: int
     idempotency_fields: tuple[str, ...]
     """Names and values by turns."""
+
+    @property
+    def day(self) -> str:
+        """UTC, ``2026-11-24``: where it is held, and will be counted."""
+        return self.text.split("\n", 5)[4]
 
 
 @dataclass(slots=True)
@@ -83,10 +90,8 @@ class Restoring:
         Raises:
             Refused: ``ledger_unavailable``.
         """
-        _, epoch, rebuilding, seq, digest, stream_id, server, vouched = await self._client.run("state", ())
-        return LedgerState(
-            epoch, rebuilding, int(seq) if seq else None, digest, stream_id, server, vouched=vouched == "1"
-        )
+        _, epoch, rebuilding, seq, digest, stream_id, server, by, vouched = await self._client.run("state", ())
+        return LedgerState(epoch, rebuilding, int(seq) if seq else None, digest, stream_id, server, vouched == "1", by)
 
     async def vouch(self, state: LedgerState) -> bool:
         """Say that this server holds all that the audit knows; False if it is not the compared one any more.
