@@ -82,7 +82,11 @@ class FakeLedger:
         self.entries = kept
         return trimmed
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str) -> bool:  # noqa: A002
+    async def lease(self, holder: str, ttl_ms: int) -> bool:
+        self._answer("lease")
+        return ttl_ms > 0
+
+    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str, holder: str) -> bool:  # noqa: A002
         self._answer("set_anchor")
         if after and (self.anchored is None or self.anchored[1] != after):
             return False

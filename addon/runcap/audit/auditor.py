@@ -23,10 +23,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from runcap.audit.chain import Anchor
 from runcap.audit.files import BEGUN, ROTATION
+from runcap.audit.lease import Lease
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store
 from runcap.decision import Refused
@@ -45,6 +46,8 @@ _GATHER_SECONDS = 0.02
 _SWEEP_SECONDS = 1.0
 _SWEEP_LIMIT = 100
 _LOCK_POLL_SECONDS = 0.2
+_STANDBY_SECONDS = 0.5
+"""Between looks whether another host's auditor has gone."""
 _LOOK_SECONDS = 0.1
 """Between looks at a ledger that must not be worked for yet."""
 _BACKOFF_SECONDS = (0.1, 5.0)
@@ -61,8 +64,11 @@ class AuditLedger(Protocol):
     async def trim_audit(self, through_id: str) -> object:
         """Drop the entries up to and with this one."""
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str) -> bool:  # noqa: A002 (the ledger's own name)
-        """Remember the last row; False if the ledger's anchor is not the row with the hash `after`."""
+    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str, holder: str) -> bool:  # noqa: A002 (the ledger's own name)
+        """Remember the last row; False if the anchor is not the row with the hash `after`, or another has the lease."""
+
+    async def lease(self, holder: str, ttl_ms: int) -> bool:
+        """Take or renew the right to write; 0 gives it back."""
 
     async def state(self) -> LedgerState:
         """Where the ledger stands."""
@@ -110,6 +116,8 @@ class Auditor:
         self._rebuild = rebuild
         self._unasked = unasked
         self._after = _START
+        self._lease = Lease(ledger, lock_path(store.path))
+        store.may_commit = self._lease.lasts
         self._announced: Anchor | None = None
         """The row behind which the next file begins, once the stream says so."""
         self._known: tuple[str, str, str] | None = None
@@ -142,6 +150,8 @@ class Auditor:
             finally:
                 await self._in_thread(self._store.close)
                 self._thread.shutdown(wait=False)
+                with suppress(Refused):
+                    await self._lease.give_back()
 
     async def drain(self) -> None:
         """Write until the stream is empty. The file must be open, as it is while `run` runs."""
@@ -161,6 +171,9 @@ class Auditor:
         pause = _BACKOFF_SECONDS[0]
         while not self._stopping.is_set():
             try:
+                if not await self._lease.hold():
+                    await self._pause(_STANDBY_SECONDS)
+                    continue
                 await self._check_missing()
                 await self._in_thread(self._store.open)
                 await self._look()
@@ -173,7 +186,10 @@ class Auditor:
 
     async def _check_missing(self) -> None:
         """Make no new file in the place of one that is gone: what its log still holds would be thrown away."""
-        if not self._store.path.exists() and (known := (await self._ledger.state()).anchor_seq):
+        if self._store.path.exists():
+            return
+        state = await self._ledger.state()
+        if (known := state.anchor_seq) and not self._is_anothers(state):
             raise AuditFileError(
                 f"There is no {self._store.path}, and the ledger knows of {known} rows. Put the file back, together "
                 f"with {self._store.path.name}-wal if there is one, then start again."
@@ -185,12 +201,18 @@ class Auditor:
         Raises:
             AuditFileError: the file is not the one that the ledger has seen grow.
         """
+        if not await self._lease.hold():
+            self._known = None
+            return False
         state = await self._ledger.state()
         if state.vouched and not state.rebuilding and _identity(state) == self._known:
             return True
         standing, state = await compare(self._ledger, looking_at(self._store.path))
         if standing is Standing.FOREIGN:
-            await self._explain_foreign(state)
+            tail = await self._in_thread(self._store.tail)
+            if not self._is_anothers(state):
+                self._explain_foreign(state, tail)
+            standing = self._take_over(state, tail)
         if standing is Standing.LOST and await self._ledger.distrust(state):
             logger.error("the ledger lacks what the audit knows; it refuses all calls until it has been rebuilt")
         if standing is Standing.CURRENT and (state.vouched or await self._ledger.vouch(state)):
@@ -211,8 +233,21 @@ class Auditor:
     def _shall_rebuild(self, standing: Standing, state: LedgerState) -> bool:
         return standing in (Standing.LOST, Standing.REBUILDING) and (self._unasked or state.rebuilding == "asked")
 
-    async def _explain_foreign(self, state: LedgerState) -> None:
-        tail = await self._in_thread(self._store.tail)
+    def _is_anothers(self, state: LedgerState) -> bool:
+        """Whether the audit went on in the file of another host, which does not write it any more."""
+        return state.anchored_by not in ("", self._lease.holder)
+
+    def _take_over(self, state: LedgerState, tail: Anchor) -> Standing:
+        """Go on behind the other's last row in a file of our own, unless the ledger is older than what we have."""
+        assert state.anchor_seq is not None
+        if state.anchor_seq < tail.seq or not state.vouched:
+            # Not vouched for: only who has the other's file can compare it with what the ledger holds.
+            return Standing.LOST if state.anchor_seq < tail.seq else Standing.FOREIGN
+        self._store.next_after = Anchor(state.anchor_seq, state.anchor_hash)
+        logger.warning("another host's auditor has gone: the audit goes on in %s", self._store.path)
+        return Standing.CURRENT
+
+    def _explain_foreign(self, state: LedgerState, tail: Anchor) -> NoReturn:
         if state.anchor_seq is not None and state.anchor_seq > tail.seq:
             raise AuditFileError(
                 f"{self._store.path} ends with row {tail.seq}, and the ledger knows of {state.anchor_seq} rows: the "
@@ -263,7 +298,7 @@ class Auditor:
             failpoint("audit_after_commit")
             through = entries[-1][0]
             epoch, server, anchor_hash = self._known or ("", "", "")
-            if not await self._ledger.set_anchor(tail.seq, tail.hash, through, anchor_hash):
+            if not await self._ledger.set_anchor(tail.seq, tail.hash, through, anchor_hash, self._lease.holder):
                 self._known = None  # an older ledger was put in its place: the next look finds out
                 return 0
             self._known = epoch, server, tail.hash

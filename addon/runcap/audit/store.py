@@ -8,7 +8,7 @@ so no crash can lose a row or write one twice, and no counter stands beside the 
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -43,6 +43,10 @@ class FileEnd:
     """Stream ids of the rows behind it, oldest first."""
 
 
+class LeaseLost(OSError):
+    """Somebody else may be writing the audit by now; nothing was written."""
+
+
 class Store:
     """The one writer. Its methods block: the auditor calls them in a thread."""
 
@@ -50,6 +54,8 @@ class Store:
         self.path = path
         self.next_after: Anchor | None = None
         """Set: the next rows go into a new file, which begins behind this row; the current one is closed."""
+        self.may_commit: Callable[[], bool] = lambda: True
+        """Asked right before a commit; if it says no, nothing is written."""
         self._db: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
 
@@ -109,7 +115,7 @@ class Store:
                 raise sqlite3.OperationalError(f"{self.path} cannot be closed: somebody else has it open")
             logger.error("%s stays the current file: somebody else has it open, so it cannot be closed", self.path)
             db = self._open_db()
-        tail = _write(db, entries, start or EMPTY)
+        tail = self._write(db, entries, start or EMPTY)
         self.next_after = tail if _ends_with_rotation(db) else None
         return tail
 
@@ -120,12 +126,35 @@ class Store:
 
         def write_next(path: Path) -> Anchor:
             with closing(_connect(path)) as db:
-                return _write(db, entries, start)
+                return self._write(db, entries, start)
 
         try:
             return rotation.close_and_begin(self.path, self._open_db(), last, write_next)
         finally:
             self.open()
+
+    def _write(self, db: sqlite3.Connection, entries: Sequence[tuple[str, Mapping[str, str]]], start: Anchor) -> Anchor:
+        """Write those that are not rows yet in one transaction; in an empty file behind `start`."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            last = last_row(db)
+            last = start if last == EMPTY else last
+            written = already_written(db, [stream_id for stream_id, _ in entries])
+            for stream_id, fields in entries:
+                if stream_id in written:
+                    continue
+                table, values = read_entry(stream_id, fields)
+                row, last = link(table, values, last)
+                db.execute(_insert(table), row[1:])
+            failpoint("audit_before_commit")
+            if not self.may_commit():
+                raise LeaseLost("the lease ran out before the rows were written")  # noqa: TRY301 (rolled back like others)
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        return last
 
     def _open_db(self) -> sqlite3.Connection:
         if self._db is None:
@@ -171,28 +200,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
-
-
-def _write(db: sqlite3.Connection, entries: Sequence[tuple[str, Mapping[str, str]]], start: Anchor) -> Anchor:
-    """Write those that are not rows yet in one transaction; in an empty file behind `start`."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        last = last_row(db)
-        last = start if last == EMPTY else last
-        written = already_written(db, [stream_id for stream_id, _ in entries])
-        for stream_id, fields in entries:
-            if stream_id in written:
-                continue
-            table, values = read_entry(stream_id, fields)
-            row, last = link(table, values, last)
-            db.execute(_insert(table), row[1:])
-        failpoint("audit_before_commit")
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-    return last
 
 
 def open_readonly(path: Path, *, alone: bool = False) -> sqlite3.Connection:

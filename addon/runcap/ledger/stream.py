@@ -58,7 +58,7 @@ class AuditStream:
         """
         return int(await self._client.command("XLEN", keys.audit(self._client.prefix)))
 
-    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str = "") -> bool:  # noqa: A002 (the audit's own word)
+    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str = "", holder: str = "") -> bool:  # noqa: A002 (the audit's own word)
         """Keep what the audit's last row is. It never moves back.
 
         Args:
@@ -66,15 +66,25 @@ class AuditStream:
             hash: the row's hash.
             stream_id: the row's entry.
             after: hash of the anchor that the ledger must have now; empty: whichever.
+            holder: who must hold the lease; empty: whoever.
 
         Returns:
-            False, and nothing is changed, if the ledger has another anchor than the expected one.
+            False, and nothing is changed, if the ledger has another anchor than the expected one, or another
+            holds the lease.
 
         Raises:
             Refused: ``ledger_unavailable`` or ``ledger_untrusted``.
         """
-        reply = await self._client.run("set_anchor", (seq, hash, stream_id, after))
+        reply = await self._client.run("set_anchor", (seq, hash, stream_id, after, holder))
         return reply[0] != "OTHER"
+
+    async def lease(self, holder: str, ttl_ms: int) -> bool:
+        """Take or renew the right to write the audit, or give it back with 0 ms; False: another has it.
+
+        Raises:
+            Refused: ``ledger_unavailable``.
+        """
+        return (await self._client.run("lease", (holder, ttl_ms)))[1] == "1"
 
     async def anchor(self) -> Anchor | None:
         """The audit's last row as it was told; None if there has been none.

@@ -1,0 +1,107 @@
+"""Redis or Valkey servers on free loopback ports, as an operator would run them; each ends with its test."""
+
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from runcap.ledger.server import find_binary
+
+_START_SECONDS = 20.0
+
+
+def debian_binary() -> Path | None:
+    """Debian's ``redis-server``, or whatever else is on PATH; None if there is none. It can be a Sentinel too."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    return None
+
+
+class Server:
+    """One server. A context manager; may be killed and started again inside."""
+
+    def __init__(self, folder: Path, *settings: str, binary: Path | None = None, port: int = 0) -> None:
+        """Prepare; `settings` are options of its command line, or one file for a Sentinel."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = port or free_port()
+        self._settings = settings
+        self._binary = binary or find_binary()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers.
+
+        Raises:
+            RuntimeError: it does not; with its log.
+        """
+        log_path = self.folder / "server.log"
+        with log_path.open("ab") as log:
+            command = [
+                str(self._binary),
+                *self._settings,
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+            ]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(RedisError, OSError):
+                if self.tell("PING"):
+                    return
+            time.sleep(0.02)
+        self.kill()
+        raise RuntimeError(log_path.read_text("utf-8", "replace"))
+
+    def kill(self) -> None:
+        """``kill -9``; ending twice is no error."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def tell(self, *command: str | int) -> object:
+        """Run a command on it."""
+        with Redis(port=self.port, socket_timeout=2, decode_responses=True) as client:
+            answer: object = client.execute_command(*command)
+            return answer
+
+
+def free_port() -> int:
+    """A port that nobody has just now: others have to be told of it before its server starts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
