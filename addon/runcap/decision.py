@@ -39,7 +39,6 @@ class Code(StrEnum):
     LEDGER_UNAVAILABLE = "ledger_unavailable"
     LEDGER_UNTRUSTED = "ledger_untrusted"
     AUDIT_UNAVAILABLE = "audit_unavailable"
-    DRAINING = "draining"
     OVERLOADED = "overloaded"
     INTERNAL = "internal"
 
@@ -70,7 +69,6 @@ STATUS: dict[Code, int] = {
     Code.LEDGER_UNAVAILABLE: 503,
     Code.LEDGER_UNTRUSTED: 503,
     Code.AUDIT_UNAVAILABLE: 503,
-    Code.DRAINING: 503,
     Code.OVERLOADED: 503,
     Code.INTERNAL: 503,
 }

@@ -100,7 +100,6 @@ def test_a_full_cap_says_how_full() -> None:
         (Code.IDEMPOTENCY_MISMATCH, "idempotency_error", "false"),
         (Code.IDEMPOTENCY_IN_PROGRESS, "idempotency_error", "true"),
         (Code.LEDGER_UNAVAILABLE, "api_error", "true"),
-        (Code.DRAINING, "api_error", "true"),
         (Code.LEDGER_UNTRUSTED, "api_error", "false"),
         (Code.UPSTREAM_UNKNOWN, "api_error", "false"),
     ],

@@ -12,7 +12,7 @@ from runcap.decision import Code, Deny
 
 _TYPES = {401: "authentication_error", 409: "idempotency_error", 429: "rate_limit_error"}
 
-_RETRYABLE = frozenset({Code.IDEMPOTENCY_IN_PROGRESS, Code.LEDGER_UNAVAILABLE, Code.DRAINING})
+_RETRYABLE = frozenset({Code.IDEMPOTENCY_IN_PROGRESS, Code.LEDGER_UNAVAILABLE})
 """Nothing was sent, and a moment later it may work."""
 
 
