@@ -104,6 +104,8 @@ class LedgerConfig:
     url: str
     """Empty: the embedded ledger."""
     namespace: str
+    wait_replicas: int
+    """How many replicas must have a reservation before its call is forwarded."""
     grace_seconds: int
     """How long beyond the longest possible call a reservation stays open before it is swept as spent."""
 
@@ -212,6 +214,7 @@ def _config(written: ConfigFile, source: Path | None) -> Config:
         ledger=LedgerConfig(
             url=values.ledger_url(written.ledger.url),
             namespace=values.namespace(written.ledger.namespace),
+            wait_replicas=values.within("ledger.wait_replicas", written.ledger.wait_replicas, 0, 16),
             grace_seconds=values.within("ledger.grace_seconds", written.ledger.grace_seconds, 2, 3600),
         ),
         audit_path=home / values.not_empty("audit.path", written.audit.path),

@@ -67,6 +67,7 @@ class LedgerSection(_Section, frozen=True):
     url: str = ""
     namespace: str = "default"
     grace_seconds: int = 30
+    wait_replicas: int = 0
 
 
 class AuditSection(_Section, frozen=True):

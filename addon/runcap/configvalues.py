@@ -21,6 +21,9 @@ _ACCOUNT_SID = re.compile(r"AC[0-9a-f]{32}", re.ASCII)
 _NAMESPACE = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 _PERCENT = re.compile(r"([0-9]{1,2})(?:\.([0-9]))?", re.ASCII)
 _HOST_PATTERN = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*", re.ASCII)
+_LEDGER_SCHEMES = (
+    "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster",
+)  # fmt: skip
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
@@ -189,10 +192,10 @@ def ledger_url(text: str) -> str:
         if not text:
             raise ConfigError(f"ledger.url is env:{name}, but that environment variable is not set")
     # The URL may carry a password, so no message repeats it.
-    if text and urlsplit(text).scheme not in ("redis", "rediss", "unix"):
+    if text and urlsplit(text).scheme not in _LEDGER_SCHEMES:
         raise ConfigError(
-            "ledger.url begins with none of redis://, rediss://, unix:// and env:: "
-            'write one of these, or "" for the embedded ledger'
+            "ledger.url begins with none of redis://, rediss://, unix://, redis+sentinel://, redis+cluster:// "
+            'and env:: write one of these, or "" for the embedded ledger'
         )
     return text
 

@@ -163,7 +163,7 @@ async def open_service(config_path: str | None) -> Service:
         url = os.environ.get(LEDGER_URL)
         if url is None:
             url = (await stack.enter_async_context(Backstage(config))).ledger_url
-        ledger = Ledger.connect(url, namespace=config.ledger.namespace)
+        ledger = Ledger.connect(url, namespace=config.ledger.namespace, wait_replicas=config.ledger.wait_replicas)
         stack.push_async_callback(ledger.close)
         forwarder = await stack.enter_async_context(make_forwarder(config))
         store = SecretStore(config)

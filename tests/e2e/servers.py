@@ -17,24 +17,31 @@ from runcap.ledger.server import find_binary
 _START_SECONDS = 20.0
 
 
-def debian_binary() -> Path | None:
-    """Debian's ``redis-server``, or whatever else is on PATH; None if there is none. It can be a Sentinel too."""
+def _free_port_with_bus() -> int:
+    """One whose cluster bus, 10,000 above, is free too, and is a port at all."""
+    while (port := free_port()) > 55_535:
+        pass
+    return port
+
+
+def installed_binary() -> Path:
+    """The system's own server, such as Debian's ``redis-server``, else the one that comes with runcap."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return Path(found)
-    return None
+    return find_binary()
 
 
 class Server:
     """One server. A context manager; may be killed and started again inside."""
 
-    def __init__(self, folder: Path, *settings: str, binary: Path | None = None, port: int = 0) -> None:
+    def __init__(self, folder: Path, *settings: str, port: int = 0) -> None:
         """Prepare; `settings` are options of its command line, or one file for a Sentinel."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = port or free_port()
+        self.port = port or (_free_port_with_bus() if "--cluster-enabled" in settings else free_port())
         self._settings = settings
-        self._binary = binary or find_binary()
+        self._binary = installed_binary()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -91,6 +98,15 @@ class Server:
         if process is not None:
             process.kill()
             process.wait()
+
+    @property
+    def bus(self) -> int:
+        """The port by which nodes of a cluster speak with one another."""
+        return self.port + 10_000
+
+    def said(self, *command: str | int) -> str:
+        """The same as `tell`, as one text to look something up in."""
+        return str(self.tell(*command))
 
     def tell(self, *command: str | int) -> object:
         """Run a command on it."""

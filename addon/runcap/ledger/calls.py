@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from runcap.decision import Deny, Refused
-from runcap.ledger.client import Client
+from runcap.decision import Code, Deny, Refused, refuse
+from runcap.ledger.client import UNREPLICATED, Client
 from runcap.ledger.denials import read_denial
 from runcap.ledger.model import Ask, End, Ended, Held
 from runcap.vendors.base import Ending
@@ -38,7 +38,7 @@ class Calls:
             Refused: for any reason at all. The script has written the audit row, unless the code is
                 ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``.
         """
-        reply = await self._client.run(
+        reply, replicated = await self._client.run_replicated(
             "reserve",
             (
                 ask.reservation_id,
@@ -60,6 +60,10 @@ class Calls:
             ),
         )
         _raise_denial(reply, ask.vendor, ask.operation)
+        if not replicated:
+            row = {"status": 503, "code": str(Code.LEDGER_UNAVAILABLE)}
+            await self.finish(End(ask.reservation_id, Ending.RELEASED, row=row))
+            raise refuse(Code.LEDGER_UNAVAILABLE, UNREPLICATED)
         _, run_id, label, held, spent, remaining = reply
         return Held(
             ask.reservation_id,

@@ -26,21 +26,24 @@ class Ledger(Calls, Admin, Budgets, Adjustments, Restoring, AuditStream):
     """One namespace of one server."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        Calls.__init__(self, client)
 
     @classmethod
-    def connect(cls, url: str, *, namespace: str = "default", timeout_seconds: float = 2.0) -> Self:
+    def connect(
+        cls, url: str, *, namespace: str = "default", timeout_seconds: float = 2.0, wait_replicas: int = 0
+    ) -> Self:
         """Make a ledger's client; it connects with its first call.
 
         Args:
-            url: ``redis://``, ``rediss://`` or ``unix://``.
+            url: ``redis://``, ``rediss://``, ``unix://``, or one of Sentinels or a cluster (`runcap.ledger.places`).
             namespace: which of the ledgers on that server.
             timeout_seconds: how long connecting and one answer may take, each.
+            wait_replicas: how many replicas must have a reservation before it is granted.
 
         Raises:
             ValueError: for a URL or a namespace that is none.
         """
-        return cls(Client.connect(url, keys.prefix(namespace), timeout_seconds))
+        return cls(Client.connect(url, keys.prefix(namespace), timeout_seconds, wait_replicas))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -21,19 +21,23 @@ from redis.exceptions import AuthenticationError, NoScriptError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from runcap.ledger.places import Place
+
 _Answer = asyncio.Future[Any]
 
 
 class Pipe:
     """A lazily opened, reopened and shared connection to one server."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
+    def __init__(self, url: str, timeout_seconds: float, place: Place | None = None) -> None:
         """Take ``redis://``, ``rediss://`` or ``unix://`` with redis-py's URL options; nothing is opened yet.
 
         Args:
             url: the server's.
             timeout_seconds: the most that connecting, and one answer, may take.
+            place: where the server is, if not always at the URL's own host.
         """
+        self._place = place
         self._options: dict[str, Any] = dict(parse_url(url))
         self._timeout_seconds = timeout_seconds
         self._wire: _Wire | None = None
@@ -73,6 +77,8 @@ class Pipe:
                     _, wire = await loop.create_unix_connection(lambda: _Wire(self._timeout_seconds), options["path"])
                 else:
                     host, port = options.get("host", "localhost"), options.get("port", 6379)
+                    if self._place is not None:
+                        host, port = await self._place.locate()
                     _, wire = await loop.create_connection(
                         lambda: _Wire(self._timeout_seconds), host, port, ssl=_tls(options)
                     )
