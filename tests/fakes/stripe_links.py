@@ -40,13 +40,15 @@ class Links:
         ]
 
     def _create_session(self, params: Params) -> Result:
-        total = self._prices.lines_total(values(params["line_items"]))
+        lines = values(params["line_items"])
+        currency = self._prices.lines_currency(lines)
+        total = self._prices.lines_total(lines)
         total += max((self._prices.shipping_total(each) for each in values(params.get("shipping_options"))), default=0)
         made = self._book.new(
-            "cs_", "checkout.session", status="open", amount_total=total, currency="usd",
+            "cs_", "checkout.session", status="open", amount_total=total, currency=currency,
             automatic_tax={"enabled": False}, url="https://checkout.example/pay",
         )  # fmt: skip
-        return dict(made), total, "usd"
+        return dict(made), total, currency
 
     def _get(self, object_id: str, params: Params) -> Result:
         return dict(self._book.find(object_id)), 0, ""
@@ -56,7 +58,7 @@ class Links:
         if session["status"] != "open":
             raise Problem(400, "Only an open session can be expired.")
         session["status"] = "expired"
-        return dict(session), -session["amount_total"], "usd"
+        return dict(session), -session["amount_total"], session["currency"]
 
     def _create_link(self, params: Params) -> Result:
         lines = values(params["line_items"])
@@ -68,7 +70,7 @@ class Links:
         made = self._book.new(
             "plink_", "payment_link", active=True, restrictions=shown, lines=lines, optional_items=None
         )
-        return _link(made), limit * self._prices.lines_total(lines), "usd"
+        return _link(made), limit * self._prices.lines_total(lines), self._prices.lines_currency(lines)
 
     def _line_items(self, link_id: str, params: Params) -> Result:
         lines = [

@@ -44,6 +44,13 @@ class Prices:
             raise Problem(400, "A line needs price or price_data.", code="parameter_missing")
         return self._book.find(named)
 
+    def lines_currency(self, lines: Iterable[Params]) -> str:
+        """The one currency of lines, lower-case; Stripe takes no bill in two."""
+        currencies = {str(self.price_of(line)["currency"]) for line in lines}
+        if len(currencies) != 1:
+            raise Problem(400, "All lines of a bill have to be in one currency.")
+        return currencies.pop()
+
     def lines_total(self, lines: Iterable[Params], *, recurring_only: bool = False) -> int:
         """What lines come to for one period, tax included."""
         total = 0

@@ -240,3 +240,10 @@ def test_prices_are_read_with_all_their_amounts() -> None:
     _, lookups = priced(post(SESSIONS, b"line_items[0][price]=price_1"), {PRICE: price()})
 
     assert [Lookup(PRICE, "expand[]=tiers&expand[]=currency_options")] == lookups
+
+
+def test_a_bill_in_two_currencies_is_refused() -> None:
+    """Which of them the rest would be in is not for us to guess."""
+    line = b"line_items[0][price_data][currency]=usd&line_items[0][price_data][unit_amount]=500"
+
+    assert Code.UNPRICED == refused(post(SESSIONS, b"currency=jpy&" + line))

@@ -141,7 +141,7 @@ class Checkout:
             raise unpriced("A session that can be recovered after it has expired has no end: leave the recovery out.")
         if not items and known is None:
             raise unpriced("Without line_items the call has no price.")
-        currency = currency or amounts.currency(form)
+        currency = currency or _one_currency(form)
         once = []
         for _, item in (*items, *params.entries(form, "optional_items")):
             line = _known_line(item, known)
@@ -220,6 +220,21 @@ def _found_limit(restrictions: Found) -> int:
     if not isinstance(sessions, dict):
         raise unpriced("The payment link can be paid any number of times.")
     return amounts.looked_up_amount(sessions, "limit")
+
+
+def _one_currency(form: Form) -> str | None:
+    """The currency that the call itself fixes; Stripe takes no bill in two.
+
+    Raises:
+        Refused: ``unpriced`` if it names several.
+    """
+    named = [amounts.currency(form)]
+    for name in ("line_items", "optional_items"):
+        named += [amounts.currency(item, "price_data[currency]") for _, item in params.entries(form, name)]
+    currencies = {currency for currency in named if currency is not None}
+    if len(currencies) > 1:
+        raise unpriced(f"A bill has one currency, and the call names {', '.join(sorted(currencies))}.")
+    return next(iter(currencies), None)
 
 
 def _price_update(plan: Plan) -> Steps:
