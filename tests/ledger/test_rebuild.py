@@ -16,11 +16,12 @@ from runcap.ledger import restoring
 from runcap.ledger.adjustments import Adjustment
 from runcap.ledger.checking import check_against_audit
 from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Caps, Run
+from runcap.ledger.model import Caps, End, Run
 from runcap.ledger.opening import make_current
 from runcap.ledger.policy import Policy
 from runcap.ledger.rebuild import rebuild
 from runcap.ledger.standing import Standing, compare, looking_at
+from runcap.vendors.base import Ending
 from tests.audit.stream import call
 from tests.ledger.clock import set_offset, settable_clock
 from tests.ledger.support import (
@@ -110,7 +111,7 @@ async def state_of(ledger: Ledger) -> dict[str, Any]:
     return {
         key.removeprefix(ledger._client.prefix): value
         for key, value in found.items()
-        if not key.endswith((":meta", ":audit"))
+        if not key.endswith((":meta", ":audit")) and ":known:" not in key
     }
 
 
@@ -211,6 +212,37 @@ async def test_an_older_ledger_is_found_and_what_it_had_open_is_kept(ledger: Led
     assert 1 == await ledger.sweep()
     assert (0, 600) == await counted(ledger, run)
     assert (0, 600) == await spent(ledger, "fleet", "billing-")
+
+
+@pytest.mark.parametrize("ending", list(Ending))
+async def test_a_call_under_way_when_all_was_lost_counts_when_it_ends(
+    ledger: Ledger, path: Path, ending: Ending
+) -> None:
+    """The rebuilt ledger has never heard of it, but its proxy has not forgotten: with its row, and once."""
+    run = await issue(ledger, caps=Caps(day=100))
+    await ledger.set_cap("fleet", "billing-", Caps(day=100), ACTOR)
+    held = await ledger.reserve(ask(run, 90))
+    ended = await ledger.reserve(ask(run, 5))
+    end = End(ended.reservation_id, Ending.SETTLED)
+    under_way = dict(ledger._under_way)
+    await ledger.finish(end)
+    await audit(ledger, path)
+    await lose_all(ledger)
+    await rebuild(ledger, path, ACTOR)
+    ledger._under_way |= under_way  # the answer to its first attempt was lost
+
+    assert (await ledger.finish(end)).already
+    expected = {Ending.SETTLED: 80, Ending.UNKNOWN: 90, Ending.RELEASED: 0}[ending]
+    late = await ledger.finish(End(held.reservation_id, ending, 80))
+    assert expected == late.settled_micros
+    ledger._under_way |= under_way
+    assert (await ledger.finish(End(held.reservation_id, ending, 80))).already
+
+    for level, selector in (("run", run.run_id), ("fleet", "billing-"), ("vendor", "stripe")):
+        assert (0, 5 + expected) == await spent(ledger, level, selector)  # type: ignore[arg-type]
+    rows = [(row["outcome"], row["settled_micros"], row["reservation"]) for row in await call_rows(ledger)]
+    assert [(str(ending), str(expected), held.reservation_id)] * (ending is not Ending.RELEASED) == rows
+    assert () == (await check_against_audit(ledger, path)).differences
 
 
 async def test_what_is_held_on_an_old_day_comes_back_with_what_that_day_had_spent(

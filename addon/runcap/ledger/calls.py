@@ -14,6 +14,8 @@ from runcap.vendors.base import Ending
 
 logger = logging.getLogger(__name__)
 
+_NOTHING = ("",) * 6
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,6 +32,8 @@ class Calls:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._under_way: dict[str, tuple[str, ...]] = {}
+        """What a ledger that is rebuilt meanwhile needs to count a call of ours that it has never heard of."""
 
     async def reserve(self, ask: Ask) -> Held:
         """Hold a quote against every cap that applies, or against none.
@@ -38,6 +42,7 @@ class Calls:
             Refused: for any reason at all. The script has written the audit row, unless the code is
                 ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``.
         """
+        asked_row = _json(ask.row)
         reply, replicated = await self._client.run_replicated(
             "reserve",
             (
@@ -47,7 +52,7 @@ class Calls:
                 ask.operation,
                 ask.micros,
                 ask.deadline_ms,
-                _json(ask.row),
+                asked_row,
                 ask.object_id or "",
                 "1" if ask.needs_allow else "0",
                 ask.idempotency_digest or "",
@@ -64,7 +69,12 @@ class Calls:
             row = {"status": 503, "code": str(Code.LEDGER_UNAVAILABLE)}
             await self.finish(End(ask.reservation_id, Ending.RELEASED, row=row))
             raise refuse(Code.LEDGER_UNAVAILABLE, UNREPLICATED)
-        _, run_id, label, held, spent, remaining = reply
+        _, run_id, label, held, spent, remaining, epoch = reply
+        if int(held) or ask.object_id:  # what adds nothing now never does
+            micros = ask.micros if ask.object_id else int(held)
+            self._under_way[ask.reservation_id] = (
+                epoch, run_id, ask.vendor, str(micros), ask.object_id or "", asked_row,
+            )  # fmt: skip
         return Held(
             ask.reservation_id,
             run_id,
@@ -123,8 +133,10 @@ class Calls:
                 end.object_id or "",
                 "1" if end.final else "0",
                 _json(end.row),
+                *self._under_way.get(end.reservation_id, _NOTHING),
             ),
         )
+        self._under_way.pop(end.reservation_id, None)
         if reply[0] == "ALREADY":
             return Ended(0, 0, already=True)
         return Ended(int(reply[1]), int(reply[2]))

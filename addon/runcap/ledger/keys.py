@@ -106,6 +106,11 @@ def adjusted(prefix: str, vendor: str, resource: str) -> str:
     return f"{prefix}adjusted:{vendor}:{resource}"
 
 
+def known(prefix: str, reservation_id: str) -> str:
+    """``runcap:{default}:known:5f2b…``, text: a rebuilt ledger has heard of this reservation; lives an hour."""
+    return f"{prefix}known:{reservation_id}"
+
+
 def audit(prefix: str) -> str:
     """``runcap:{default}:audit``, stream: rows that the auditor has not stored yet (scripts/common.lua)."""
     return prefix + "audit"

@@ -21,7 +21,7 @@ from pathlib import Path
 from runcap.audit.chain import EMPTY
 from runcap.audit.store import Store, already_written, open_readonly
 from runcap.audit.verify import verify_all
-from runcap.ledger.auditrows import rows_of_file
+from runcap.ledger.auditrows import rows_of_file, stream_order
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps, Level
 from runcap.ledger.recount import ADJUSTED_TTL_MS, OBJECT_TTL_MS, Entries, Recount
@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 _DRAINED_AT_ONCE = 1000
 _SIDE_BY_SIDE = 32
+_KNOWN_TTL_MS = 3_600_000
+"""As in scripts/finish.lua: a proxy that did not hear that its end was counted tries again for less than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ async def rebuild(ledger: Ledger, path: Path, actor: str, *, unverified: bool = 
     await _restore_policy(ledger, counted)
     now_ms = await ledger.clock_ms()
     await ledger.restore(_items(counted, now_ms, {call.day for call in left_open}))
-    await ledger.restore(_open_items(left_open))
+    await ledger.restore(_open_items(left_open, now_ms))
     await ledger.ready(actor)
     rebuilt = Rebuilt(anchor[0], len(counted.runs), len(left_open), tuple(counted.unreadable))
     logger.warning(
@@ -119,14 +121,14 @@ def _verify(path: Path) -> None:
 
 def _recount(path: Path, open_ids: frozenset[str]) -> tuple[Recount, tuple[int, str, str]]:
     """Replay the audit; returns its last row too: seq, hash and stream id."""
-    counted = Recount(wanted=open_ids)
     db = open_readonly(path)
     try:
         db.execute("BEGIN")
-        counted.feed(rows_of_file(db))
         query = "SELECT seq, hash, stream_id FROM {}"
         last = db.execute(f"{query.format('calls')} UNION ALL {query.format('admin')} ORDER BY seq DESC LIMIT 1")
         anchor: tuple[int, str, str] = last.fetchone() or (EMPTY.seq, EMPTY.hash, "0-0")
+        counted = Recount(wanted=open_ids, lately_from_ms=stream_order(anchor[2])[0] - _KNOWN_TTL_MS)
+        counted.feed(rows_of_file(db))
     finally:
         db.close()
     return counted, anchor
@@ -179,13 +181,17 @@ def _items(counted: Recount, now_ms: int, days: set[str]) -> Iterator[Item]:
             facts += ["loose", _lines(record.loose)] if record.loose else []
             yield ["hash", f"idem:{run_id}:{digest}", record.until_ms - now_ms, len(facts), *facts]
 
+    for reservation_id in counted.lately:
+        yield ["text", f"known:{reservation_id}", _KNOWN_TTL_MS, "1"]
     for (vendor, resource), (micros, at_ms) in counted.adjusted.items():
         if (ttl_ms := at_ms + ADJUSTED_TTL_MS - now_ms) > 0:
             yield ["text", f"adjusted:{vendor}:{resource}", ttl_ms, micros]
 
 
-def _open_items(calls: list[OpenCall]) -> Iterator[Item]:
+def _open_items(calls: list[OpenCall], now_ms: int) -> Iterator[Item]:
     for call in calls:
+        ttl_ms = max(0, call.deadline_ms - now_ms) + _KNOWN_TTL_MS
+        yield ["text", f"known:{call.reservation_id}", ttl_ms, "1"]
         yield ["open", call.reservation_id, call.deadline_ms, call.text]
         if call.idempotency_key and call.idempotency_ttl_ms:
             fields = call.idempotency_fields

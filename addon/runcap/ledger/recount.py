@@ -84,8 +84,12 @@ class Recount:
     """Vendor and resource whose real cost is known → the difference in micros, and when it was counted, in ms."""
     unreadable: list[str] = field(default_factory=list)
     """What could not be replayed, one sentence each."""
+    lately: list[str] = field(default_factory=list)
+    """The reservations that ended last."""
     wanted: frozenset[str] = frozenset()
     """Reservations whose end is looked for."""
+    lately_from_ms: int = 2**63
+    """Which of them are kept in `lately`."""
     ended: set[str] = field(default_factory=set)
     """Those of them that have ended."""
     _forget_at: int = _FORGET_FROM
@@ -109,8 +113,11 @@ class Recount:
 
     def _call(self, row: CallRow) -> None:
         facts = row.facts
-        if (reservation := facts.get("reservation")) in self.wanted and reservation is not None:
-            self.ended.add(reservation)
+        if (reservation := facts.get("reservation")) is not None:
+            if reservation in self.wanted:
+                self.ended.add(reservation)
+            if row.ended_ms >= self.lately_from_ms:
+                self.lately.append(reservation)
         if row.outcome == "released":
             return
         selectors = self._selectors.get((row.run_id, row.vendor)) or self._selectors_of(row.run_id, row.vendor)
