@@ -345,6 +345,15 @@ def test_a_secret_in_the_file_is_not_repeated(write: Write) -> None:
     assert expected == message
 
 
+@pytest.mark.parametrize(
+    "url", ["redis+sentinel://a:26379,b/money", "rediss+sentinel://a/money", "redis+cluster://a:6379,b", "rediss://a"]
+)
+def test_a_ledger_may_be_anywhere(write: Write, url: str) -> None:
+    """Behind Sentinels, in a cluster; and a reservation may wait for replicas."""
+    ledger = load(write(f"[ledger]\nurl = '{url}'\nwait_replicas = 2")).ledger
+    assert (url, 2) == (ledger.url, ledger.wait_replicas)
+
+
 def test_a_ledger_password_is_not_repeated(write: Write) -> None:
     """A URL of an unknown kind may carry a password."""
     message = error_of(write("[ledger]\nurl = 'http://:canary@ledger'"))
