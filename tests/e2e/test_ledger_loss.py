@@ -90,11 +90,11 @@ def test_a_power_cut_that_took_the_ledgers_last_writes(tmp_path: Path, fakes: Fa
     """Found at the next start, and rebuilt before the first call (tests/ledger/test_opening.py has other losses)."""
     with RuncapUp(tmp_path, fakes, workers=1) as up:
         run = up.issue("cut", daily_usd="10")
+        file, kept = _appended(up)
         assert 200 == charge(up, run, 700).status
         wait_until_audited(up, run, 1)
         up.stop()
-        [file] = (up.home / "ledger" / "appendonlydir").glob("*.incr.aof")
-        os.truncate(file, file.stat().st_size - 600)
+        os.truncate(file, kept)
 
         up.start()
 
@@ -108,14 +108,14 @@ def test_a_power_cut_that_took_the_ledgers_last_writes(tmp_path: Path, fakes: Fa
 def test_a_server_that_came_back_older_takes_no_call_before_it_is_compared(up: RuncapUp, fakes: FakeVendors) -> None:
     """Killed under a running proxy, its file cut, started again: no call gets through on what it has forgotten."""
     run = up.issue("killed", daily_usd="10")
+    file, kept = _appended(up)
     assert 200 == charge(up, run, 900).status
     wait_until_audited(up, run, 1)
-    incremental = max((up.home / "ledger" / "appendonlydir").glob("*.incr.aof"))
     mark = fakes.journal.mark()
     replies: list[Reply] = []
 
     os.kill(up.processes.ledger(), signal.SIGKILL)
-    os.truncate(incremental, incremental.stat().st_size - 2_000)
+    os.truncate(file, kept)
     while not replies or replies[-1].status == 503:
         replies.append(charge(up, run, 200))
 
@@ -157,6 +157,12 @@ def test_a_ledger_elsewhere_waits_for_its_operator(tmp_path: Path, fakes: FakeVe
         assert 1 == up.cli("ledger", "check")[0]
         assert 0 == up.cli("ledger", "rebuild")[0]
         is_sound(up)
+
+
+def _appended(up: RuncapUp) -> tuple[Path, int]:
+    """The file that the ledger's server appends to, and how much it has in it."""
+    [file] = (up.home / "ledger" / "appendonlydir").glob("*.incr.aof")
+    return file, file.stat().st_size
 
 
 def _auditor(up: RuncapUp) -> int:

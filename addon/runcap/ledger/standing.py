@@ -5,7 +5,7 @@ row is in the audit before the anchor says so, and its entry is trimmed from the
 has lost nothing has, behind its anchor's entry, the entries of all later rows. One that was restored from a backup, or
 whose last writes are gone, has an older anchor and lacks some of them; an empty one has neither.
 
-What it cannot find is a loss of writes that the audit had not seen yet: nobody else knows of them (docs/durability.md
+What it cannot find is a loss of writes that the audit had not seen yet: nobody else knows of them (docs/ledger-loss.md
 says with which setting of the server that can happen).
 """
 
