@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runcap.agentenv import OWN_HOST
+from runcap.audit.reading import open_readonly
 from runcap.audit.schema import AuditFileError
-from runcap.audit.store import open_readonly
 from runcap.decision import Code, Deny, Refused, refuse
 from runcap.ledger.budgets import Allowance
 from runcap.ledger.denials import read_denial

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from runcap.audit import auditor as auditor_module
+from runcap.audit import lock
 from runcap.audit.auditor import Auditor
+from runcap.audit.reading import open_readonly, read_rows
 from runcap.audit.schema import AuditFileError
-from runcap.audit.store import Store, open_readonly, read_rows
+from runcap.audit.store import Store
 from runcap.audit.verify import verify
 from tests.audit.stream import FIRST_MS, Entry, FakeLedger, admin, call
 
@@ -21,7 +23,7 @@ from tests.audit.stream import FIRST_MS, Entry, FakeLedger, admin, call
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry and look at once."""
     monkeypatch.setattr(auditor_module, "_BACKOFF_SECONDS", (0.005, 0.01))
-    monkeypatch.setattr(auditor_module, "_LOCK_POLL_SECONDS", 0.005)
+    monkeypatch.setattr(lock, "_LOCK_POLL_SECONDS", 0.005)
     monkeypatch.setattr(auditor_module, "_SWEEP_SECONDS", 0.005)
     monkeypatch.setattr(auditor_module, "_GATHER_SECONDS", 0)
     monkeypatch.setattr(auditor_module, "_LOOK_SECONDS", 0.005)

@@ -13,8 +13,9 @@ from runcap.audit import rotation
 from runcap.audit.auditor import Auditor
 from runcap.audit.chain import Anchor
 from runcap.audit.files import BEGUN, ROTATION, closed_files
+from runcap.audit.reading import open_readonly
 from runcap.audit.reports import Reader
-from runcap.audit.store import Store, open_readonly
+from runcap.audit.store import Store
 from runcap.audit.verify import verify, verify_all
 from tests.audit.stream import FakeLedger, admin, call
 from tests.audit.test_verify import _tamper

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from runcap.audit.chain import EMPTY
+from runcap.audit.reading import open_readonly, read_rows
 from runcap.audit.schema import AuditFileError
-from runcap.audit.store import Store, open_readonly, read_rows
+from runcap.audit.store import Store
 from tests.audit.stream import admin, blocked, call
 
 

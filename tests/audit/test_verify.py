@@ -11,8 +11,9 @@ import pytest
 
 from runcap.audit import stretch
 from runcap.audit.chain import COLUMNS, GENESIS, Anchor, row_hash
+from runcap.audit.reading import open_readonly, read_rows
 from runcap.audit.schema import AuditFileError, parts
-from runcap.audit.store import Store, open_readonly, read_rows
+from runcap.audit.store import Store
 from runcap.audit.verify import verify
 from tests.audit.stream import admin, blocked, call
 

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from runcap.audit.store import open_readonly
+from runcap.audit.reading import open_readonly
 from runcap.decision import Code
 from runcap.ledger.checking import check_against_audit
 from runcap.ledger.embedded import EmbeddedLedger

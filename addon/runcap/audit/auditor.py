@@ -13,21 +13,20 @@ It is also the sweeper: reservations past their deadline are ended as unknown, o
 """
 
 import asyncio
-import fcntl
 import logging
-import os
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn
 
 from runcap.audit.chain import Anchor
 from runcap.audit.files import BEGUN, ROTATION
 from runcap.audit.lease import Lease
+from runcap.audit.lock import exclusive, lock_path
+from runcap.audit.ports import AuditLedger
 from runcap.audit.schema import AuditFileError
 from runcap.audit.store import Store
 from runcap.decision import Refused
@@ -45,7 +44,6 @@ _GATHER_SECONDS = 0.02
 """Pause after a round that found little: one commit for what comes meanwhile, instead of one for each call."""
 _SWEEP_SECONDS = 1.0
 _SWEEP_LIMIT = 100
-_LOCK_POLL_SECONDS = 0.2
 _STANDBY_SECONDS = 0.5
 """Between looks whether another host's auditor has gone."""
 _LOOK_SECONDS = 0.1
@@ -53,40 +51,6 @@ _LOOK_SECONDS = 0.1
 _BACKOFF_SECONDS = (0.1, 5.0)
 """First and longest pause before another try."""
 _DRAIN_TRIES = 20
-
-
-class AuditLedger(Protocol):
-    """What the auditor asks of the ledger (`runcap.ledger.ledger.Ledger`); each raises `Refused` if it fails."""
-
-    async def read_audit(self, after_id: str, count: int, block_ms: int = 0) -> list[tuple[str, dict[str, str]]]:
-        """The next entries of the stream."""
-
-    async def trim_audit(self, through_id: str) -> object:
-        """Drop the entries up to and with this one."""
-
-    async def set_anchor(self, seq: int, hash: str, stream_id: str, after: str, holder: str) -> bool:  # noqa: A002 (the ledger's own name)
-        """Remember the last row; False if the anchor is not the row with the hash `after`, or another has the lease."""
-
-    async def lease(self, holder: str, ttl_ms: int) -> bool:
-        """Take or renew the right to write; 0 gives it back."""
-
-    async def state(self) -> LedgerState:
-        """Where the ledger stands."""
-
-    async def vouch(self, state: LedgerState) -> bool:
-        """Say that it holds all that the audit knows."""
-
-    async def distrust(self, state: LedgerState) -> bool:
-        """Have it refuse all calls."""
-
-    async def note(self, action: str, detail: Mapping[str, Any], actor: str) -> None:
-        """Write an admin row."""
-
-    async def audit_backlog(self) -> int:
-        """How many entries the stream holds."""
-
-    async def sweep(self, limit: int) -> int:
-        """End stale reservations; how many there were."""
 
 
 class Auditor:
@@ -348,34 +312,6 @@ def _up_to_rotation(entries: list[tuple[str, dict[str, str]]]) -> list[tuple[str
 
 def _identity(state: LedgerState) -> tuple[str, str, str]:
     return state.epoch, state.server, state.anchor_hash
-
-
-def lock_path(audit_path: Path) -> Path:
-    """The lock file of whoever writes an audit."""
-    return audit_path.with_name(audit_path.name + ".lock")
-
-
-@asynccontextmanager
-async def exclusive(path: Path, stopping: asyncio.Event) -> AsyncIterator[bool]:
-    """Hold the lock file alone among all processes; False: told to stop before it was free.
-
-    Polled rather than waited for in a thread, which nobody could interrupt. The system drops it if we die.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        while not stopping.is_set():
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), _LOCK_POLL_SECONDS)
-            else:
-                yield True
-                return
-        yield False
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from runcap.audit.reading import open_readonly
 from runcap.audit.schema import AuditFileError
-from runcap.audit.store import open_readonly
 from runcap.decision import Refused
 from runcap.ledger.adjustments import Adjustment
 

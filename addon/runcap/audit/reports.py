@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from runcap.audit.chain import COLUMNS, Row
+from runcap.audit.reading import open_readonly, read_rows
 from runcap.audit.schema import parts
-from runcap.audit.store import open_readonly, read_rows
 from runcap.money import usd_from_micros
 
 By = Literal["run", "fleet", "vendor", "day", "forecast", "blocked"]

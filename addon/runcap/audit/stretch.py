@@ -21,7 +21,7 @@ from pathlib import Path
 
 import runcap
 from runcap.audit.chain import COLUMNS, Anchor, Walk, walk
-from runcap.audit.store import open_readonly, read_rows
+from runcap.audit.reading import open_readonly, read_rows
 
 _ROWS_FOR_A_PROCESS = 50_000
 """Fewer are read sooner than a process has started."""

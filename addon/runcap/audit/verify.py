@@ -8,8 +8,8 @@ from pathlib import Path
 
 from runcap.audit.chain import EMPTY, Anchor, compare
 from runcap.audit.files import begins_after, closed_files, is_attested
+from runcap.audit.reading import last_row, open_readonly
 from runcap.audit.schema import schema_problems
-from runcap.audit.store import last_row, open_readonly
 from runcap.audit.stretch import follow
 
 

@@ -5,8 +5,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+from runcap.audit.reading import open_readonly
 from runcap.audit.schema import AuditFileError
-from runcap.audit.store import open_readonly
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import WINDOWS, Run, Spend, Window
 from runcap.money import usd_from_micros

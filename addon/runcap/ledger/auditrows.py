@@ -27,7 +27,7 @@ def rows_of_file(db: sqlite3.Connection, through_id: str | None = None) -> Itera
     """All rows that count, in the order of seq.
 
     Args:
-        db: of `runcap.audit.store.open_readonly`, in a transaction if somebody may be writing.
+        db: of `runcap.audit.reading.open_readonly`, in a transaction if somebody may be writing.
         through_id: only rows of entries up to this stream id.
     """
     last = None if through_id is None else stream_order(through_id)

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from runcap.audit.store import already_written, open_readonly
+from runcap.audit.reading import already_written, open_readonly
 from runcap.ledger.auditrows import rows_of_file, rows_of_stream, stream_order
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps

@@ -11,8 +11,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from runcap.audit.auditor import exclusive, lock_path
 from runcap.audit.lease import holder_of
+from runcap.audit.lock import exclusive, lock_path
 from runcap.config import Config
 from runcap.decision import Code, Refused
 from runcap.ledger.ledger import Ledger

@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from runcap.audit.chain import EMPTY
-from runcap.audit.store import Store, already_written, open_readonly
+from runcap.audit.reading import already_written, open_readonly
+from runcap.audit.store import Store
 from runcap.audit.verify import verify_all
 from runcap.ledger.auditrows import rows_of_file, stream_order
 from runcap.ledger.ledger import Ledger
@@ -49,7 +50,7 @@ class Rebuilt:
 
 
 async def rebuild(ledger: Ledger, path: Path, actor: str, *, unverified: bool = False) -> Rebuilt:
-    """Rebuild a ledger from the audit. The caller holds the audit's lock (`runcap.audit.auditor.exclusive`).
+    """Rebuild a ledger from the audit. The caller holds the audit's lock (`runcap.audit.lock.exclusive`).
 
     Args:
         ledger: which.

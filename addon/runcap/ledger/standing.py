@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from runcap.audit.chain import EMPTY
-from runcap.audit.store import FileEnd, file_end, open_readonly
+from runcap.audit.reading import FileEnd, file_end, open_readonly
 from runcap.ledger.restoring import LedgerState
 
 _MOST_ROWS_BEHIND = 10_000
