@@ -54,7 +54,7 @@ def test_there_are_documented_commands() -> None:
 
 def test_every_code_is_documented_with_its_status() -> None:
     """The README's table has each reason code, with the status that it is answered with."""
-    documented = {}
+    documented: dict[str, int] = {}
     for codes, status in re.findall(r"^\| ((?:`[a-z_]+` ?)+)\| (\d{3}) \|", README, re.MULTILINE):
         documented |= dict.fromkeys(re.findall(r"`([a-z_]+)`", codes), int(status))
 

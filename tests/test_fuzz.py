@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from runcap.entrance.wire import MessageReader
 from runcap.vendors import form
-from runcap.wire import MessageReader
 from scripts.fuzz.targets import TARGETS
 
 REPOSITORY = Path(__file__).resolve().parents[1]

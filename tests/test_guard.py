@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runcap.decision import Code, Deny, Refused, refuse
+from runcap.entrance.wire import Malformed, Message
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.guard import Guard
 from runcap.ledger.model import Ask, End, Ended, Held
@@ -25,7 +26,6 @@ from runcap.vendors.base import (
     Response,
     Upstream,
 )
-from runcap.wire import Malformed, Message
 
 SECRET = "sk_live_the_real_one"
 KEY = new_vault_key()

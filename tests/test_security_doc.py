@@ -10,7 +10,7 @@ import pytest
 
 from runcap.cli import COMMANDS, cli
 from runcap.config import load
-from runcap.configfile import ConfigError
+from runcap.config.file import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCUMENTS = [REPOSITORY / "SECURITY.md", REPOSITORY / "docs" / "egress.md"]

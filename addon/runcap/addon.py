@@ -14,16 +14,16 @@ from mitmproxy.proxy import server_hooks
 from mitmproxy.proxy.mode_specs import ReverseMode
 from OpenSSL import SSL
 
-from runcap.budget import own_path
+from runcap.agents.budget import own_path
 from runcap.decision import Code, Refused, refuse
-from runcap.destinations import Intercept
-from runcap.hooks import Entrance, ProxyRequest, TunnelHello, VendorCall, Verdict
-from runcap.layer import CallLayer, FailedLayer, ProxyLayer
-from runcap.limits import DEFAULT_LIMITS, Limits
-from runcap.outertls import OuterTLSLayer
+from runcap.entrance.destinations import Intercept
+from runcap.entrance.hooks import Entrance, ProxyRequest, TunnelHello, VendorCall, Verdict
+from runcap.entrance.layer import CallLayer, FailedLayer, ProxyLayer
+from runcap.entrance.limits import DEFAULT_LIMITS, Limits
+from runcap.entrance.outertls import OuterTLSLayer
+from runcap.entrance.wire import Message
 from runcap.proxy import options
 from runcap.reply import plain_refusal
-from runcap.wire import Message
 
 if TYPE_CHECKING:
     from runcap.proxy.crowd import Crowd

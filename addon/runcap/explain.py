@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from runcap.admission import admit
+from runcap.entrance.admission import admit
+from runcap.entrance.wire import Message
 from runcap.guard import check_quote
 from runcap.vendors.base import Kind, Lookup, Plan, Quote, Vendor
-from runcap.wire import Message
 
 _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 

@@ -25,7 +25,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from runcap.pins import pin
+from runcap.pki.pins import pin
 from runcap.vendors.base import Response, Upstream
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
@@ -69,7 +69,7 @@ class Route:
     ca_file: Path | None = None
     """Trust these roots, and no others; None: the system's."""
     pins: tuple[bytes, ...] = ()
-    """If not empty: one of these must be in the vendor's chain, see `runcap.pins`."""
+    """If not empty: one of these must be in the vendor's chain, see `runcap.pki.pins`."""
 
 
 class _DialElsewhere(AbstractResolver):

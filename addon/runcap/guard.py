@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from runcap.admission import admit, audit_path
 from runcap.decision import Code, Deny, Refused, at_run, refuse
 from runcap.endings import Endings
+from runcap.entrance.admission import admit, audit_path
+from runcap.entrance.wire import Malformed, Message
 from runcap.failpoints import failpoint
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.ledger.model import Ask, End, Ended, Held
@@ -34,7 +35,6 @@ from runcap.vendors.base import (
     Response,
     Vendor,
 )
-from runcap.wire import Malformed, Message
 
 logger = logging.getLogger(__name__)
 

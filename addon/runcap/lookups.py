@@ -11,8 +11,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from runcap.admission import audit_path
 from runcap.decision import Code, refuse
+from runcap.entrance.admission import audit_path
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.vendors.base import Lookup, Response, Upstream
 

@@ -7,27 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runcap.admission import audit_path
-from runcap.budget import Desk
-from runcap.ca import Authority, LeafCache
-from runcap.canary import answer_canary, is_canary
+from runcap.agents.budget import Desk
+from runcap.agents.canary import answer_canary, is_canary
 from runcap.config import Config, load
 from runcap.decision import Code, Deny, Refused
-from runcap.destinations import Destinations
+from runcap.entrance.admission import audit_path
+from runcap.entrance.agenttls import AgentTLS
+from runcap.entrance.destinations import Destinations
+from runcap.entrance.layer import Entrance, VendorCall
+from runcap.entrance.outertls import server_context
+from runcap.entrance.proxyauth import ProxyAuth
+from runcap.entrance.wire import Message
 from runcap.guard import Guard
 from runcap.home import prepare
-from runcap.layer import Entrance, VendorCall
 from runcap.ledger.ledger import Ledger
-from runcap.outertls import server_context
 from runcap.parts import make_forwarder, make_vendors
+from runcap.pki.ca import Authority, LeafCache
 from runcap.proxy.backstage import LEDGER_URL, Backstage
-from runcap.proxyauth import ProxyAuth
 from runcap.reply import Reply, denied, plain_refusal
-from runcap.secretkeeper import SecretKeeper
 from runcap.secretstore import SecretStore
-from runcap.tls import AgentTLS
+from runcap.secretstore.keeper import SecretKeeper
 from runcap.vendors.base import Vendor
-from runcap.wire import Message
 
 logger = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
-from runcap.admission import admit, audit_path
 from runcap.decision import Refused
-from runcap.proxyauth import ProxyAuth
+from runcap.entrance.admission import admit, audit_path
+from runcap.entrance.proxyauth import ProxyAuth
+from runcap.entrance.wire import Malformed, Message, MessageReader
 from runcap.runs import key_digest, parse_vault_key
 from runcap.vendors import build, form, strict_json
 from runcap.vendors.base import Plan, Quote, Request, Vendor
-from runcap.wire import Malformed, Message, MessageReader
 
 SID = "AC" + "0123456789abcdef" * 2
 VENDORS: tuple[Vendor, ...] = tuple(build(twilio_account_sid=SID).values())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runcap.ca import Authority
+from runcap.pki.ca import Authority
 from tests.cli.conftest import Runcap
 
 

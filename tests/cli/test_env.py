@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from runcap import envformats
-from runcap.ca import Authority
+from runcap.agents import formats as envformats
+from runcap.pki.ca import Authority
 from runcap.runs import new_vault_key
 from tests.cli.conftest import Runcap
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from runcap.agentfiles import MOUNT
+from runcap.agents.files import MOUNT
 from runcap.cli import COMMANDS
 from tests.clients.conftest import Exec
 from tests.e2e.harness import RuncapUp

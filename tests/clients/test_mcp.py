@@ -8,7 +8,7 @@ from typing import Any
 import mcp
 import pytest
 
-from runcap.mcpserver import build_server, explain
+from runcap.agents.mcpserver import build_server, explain
 from tests.e2e.client import Caller
 from tests.e2e.harness import IssuedRun, RuncapUp
 from tests.fakes.vendors import REPOSITORY

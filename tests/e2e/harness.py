@@ -19,13 +19,13 @@ from types import TracebackType
 from typing import Any, Self
 from unittest import mock
 
-from runcap.ca import Authority
 from runcap.cli import main
 from runcap.home import prepare
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Level
-from runcap.trust import write_bundle
+from runcap.pki.ca import Authority
+from runcap.pki.trust import write_bundle
 from tests.e2e.configuration import SECRET_VARIABLES, configuration
 from tests.e2e.processes import Processes
 from tests.e2e.waiting import wait_until

@@ -11,16 +11,16 @@ import pytest
 from OpenSSL import SSL
 
 from runcap.addon import Runcap
-from runcap.ca import Authority, LeafCache
 from runcap.decision import Code, Deny, Refused
-from runcap.destinations import Destinations
-from runcap.hooks import VendorCall
-from runcap.limits import DEFAULT_LIMITS, Limits
+from runcap.entrance.agenttls import AgentTLS
+from runcap.entrance.destinations import Destinations
+from runcap.entrance.hooks import VendorCall
+from runcap.entrance.limits import DEFAULT_LIMITS, Limits
+from runcap.entrance.proxyauth import ProxyAuth
+from runcap.entrance.wire import Message
+from runcap.pki.ca import Authority, LeafCache
 from runcap.proxy.engine import Engine, bind
-from runcap.proxyauth import ProxyAuth
 from runcap.reply import Reply
-from runcap.tls import AgentTLS
-from runcap.wire import Message
 
 VENDOR: Any = SimpleNamespace(name="stripe", host="api.stripe.com", sibling_domain="stripe.com")
 HOST = "api.stripe.com"

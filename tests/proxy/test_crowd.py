@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runcap.limits import Limits
+from runcap.entrance.limits import Limits
 from runcap.proxy.crowd import Crowd
 
 
@@ -112,7 +112,7 @@ def test_half_of_the_files_are_for_clients() -> None:
     """A worker takes all files that it may have, and no more connections than half of them."""
     code = (
         "import json, resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 300));"
-        "from runcap.limits import Limits; from runcap.proxy.crowd import fitting;"
+        "from runcap.entrance.limits import Limits; from runcap.proxy.crowd import fitting;"
         "print(json.dumps([fitting(Limits()).connections, fitting(Limits(connections=9)).connections,"
         " resource.getrlimit(resource.RLIMIT_NOFILE)]))"
     )

@@ -184,7 +184,7 @@ async def test_an_exception_in_next_layer_forwards_nothing(proxy: Proxy, monkeyp
 
 async def test_an_exception_in_the_layer_is_a_503(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in our own layer answers and closes; it does not hang and does not forward."""
-    monkeypatch.setattr("runcap.layer.CallLayer._message", _fail_now)
+    monkeypatch.setattr("runcap.entrance.layer.CallLayer._message", _fail_now)
     reader, writer = await proxy.tunnel()
     writer.write(CALL)
 
@@ -230,7 +230,7 @@ async def test_a_tunnel_relays_bytes_untouched(proxy: Proxy, monkeypatch: pytest
         writer.write((await reader.readexactly(5)).upper())
         writer.close()
 
-    from runcap.destinations import Tunnel
+    from runcap.entrance.destinations import Tunnel
 
     server = await asyncio.start_server(shout, "127.0.0.1", 0)
     address = server.sockets[0].getsockname()

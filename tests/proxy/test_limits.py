@@ -6,7 +6,7 @@ import ssl
 import pytest
 
 from runcap.decision import Code
-from runcap.limits import Limits
+from runcap.entrance.limits import Limits
 from tests.proxy.conftest import Proxy
 from tests.proxy.test_engine import CALL, answer
 
@@ -84,7 +84,7 @@ async def test_a_client_hello_without_end(proxy: Proxy) -> None:
 
 async def test_an_exception_in_the_handshake_closes(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of ours in the TLS layer leaves no connection hanging."""
-    from runcap.tlslayer import VendorTLSLayer
+    from runcap.entrance.tlslayer import VendorTLSLayer
 
     def fail(self: VendorTLSLayer, data: bytes) -> None:
         raise LookupError("injected")

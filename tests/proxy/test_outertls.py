@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from runcap.configvalues import TLSFiles
-from runcap.outertls import server_context
+from runcap.config.values import TLSFiles
+from runcap.entrance.outertls import server_context
 from tests.fakes.certificates import FakeAuthority
 from tests.proxy.conftest import HOST, Proxy
 

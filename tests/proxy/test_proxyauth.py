@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from runcap.decision import Code, Deny
-from runcap.proxyauth import ProxyAuth
+from runcap.entrance.proxyauth import ProxyAuth
 from runcap.runs import key_digest, new_vault_key
 from tests.proxy.conftest import HOST, Proxy
 

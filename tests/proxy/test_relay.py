@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from runcap.decision import Code
-from runcap.destinations import Tunnel
+from runcap.entrance.destinations import Tunnel
+from tests.entrance.test_relay import client_hello, in_records
 from tests.proxy.conftest import Proxy
-from tests.test_relay import client_hello, in_records
 
 
 class Elsewhere:

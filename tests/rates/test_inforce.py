@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runcap.config import Config, ConfigError, load
-from runcap.configvalues import Address
+from runcap.config.values import Address
 from runcap.rates.folder import FX, TWILIO, Change, RatesFolder
 from runcap.rates.inforce import exchange_rates, twilio_prices
 from runcap.vendors.twilio.destinations import Destination

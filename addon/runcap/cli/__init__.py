@@ -56,7 +56,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which command was meant if there is none of that name."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from runcap.configfile import did_you_mean
+            from runcap.config.file import did_you_mean
 
             ctx.fail(f"there is no command {args[0]!r}: {did_you_mean(args[0], list(COMMANDS))}")
         return super().resolve_command(ctx, args)

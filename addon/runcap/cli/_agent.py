@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from runcap.agentenv import Place, Spot, agent_variables
-from runcap.ca import Authority
+from runcap.agents.environment import Place, Spot, agent_variables
+from runcap.agents.javastore import STORE, write_java_store
 from runcap.config import Config, Listen
 from runcap.home import prepare
-from runcap.javastore import STORE, write_java_store
+from runcap.pki.ca import Authority
+from runcap.pki.trust import BUNDLE, write_bundle
 from runcap.secretstore import SecretStore, hidden_variables
 from runcap.shims import NODE_PRELOAD, PYTHON_FOLDER
-from runcap.trust import BUNDLE, write_bundle
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (what such an address means to a client on this machine)

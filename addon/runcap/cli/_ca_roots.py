@@ -14,9 +14,9 @@ _folder = click.Path(path_type=Path, file_okay=False)
 @config_option
 def init(*, elsewhere: Path | None, config_path: Path | None) -> None:
     """Make the root now. With --offline its key goes to DIR, such as a stick, and leaves of 90 days come here."""
-    from runcap.ca import Authority
-    from runcap.cafiles import CERTIFICATE, AuthorityError
-    from runcap.rotation import make_offline
+    from runcap.pki.ca import Authority
+    from runcap.pki.files import CERTIFICATE, AuthorityError
+    from runcap.pki.rotation import make_offline
 
     folder = _home_folder(config_path)
     if elsewhere is not None:
@@ -34,7 +34,7 @@ def init(*, elsewhere: Path | None, config_path: Path | None) -> None:
 @config_option
 def sign(*, elsewhere: Path, output: Path | None, config_path: Path | None) -> None:
     """Make new leaves of 90 days with the root whose key is in DIR. `runcap up` takes them at SIGHUP."""
-    from runcap.rotation import sign_from
+    from runcap.pki.rotation import sign_from
 
     folder = _home_folder(config_path) if output is None else output
     root = sign_from(elsewhere, folder)
@@ -47,7 +47,7 @@ def sign(*, elsewhere: Path, output: Path | None, config_path: Path | None) -> N
 @config_option
 def rotate(*, finishing: bool, elsewhere: Path | None, config_path: Path | None) -> None:
     """Replace the root: agents first trust both, and with --finish only the new one."""
-    from runcap import rotation
+    from runcap.pki import rotation
 
     folder = _home_folder(config_path)
     if finishing:

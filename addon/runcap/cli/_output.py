@@ -13,12 +13,12 @@ from runcap.money import usd_from_micros
 
 def explain(error: Exception) -> tuple[str, int] | None:
     """A sentence and an exit code for an error that is the user's business; None for a bug."""
-    from runcap.ca import AuthorityError
-    from runcap.configfile import ConfigError
+    from runcap.agents.truststore import TrustStoreError
+    from runcap.config.file import ConfigError
     from runcap.decision import Refused
     from runcap.home import HomeError
+    from runcap.pki.ca import AuthorityError
     from runcap.secretstore import SecretError
-    from runcap.truststore import TrustStoreError
 
     match error:
         case ConfigError():

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from runcap.agents.truststore import TrustStore
 from runcap.cli._ca_roots import init, rotate, sign
 from runcap.cli._options import config_option, json_option
-from runcap.truststore import TrustStore
 
 
 @click.group()
@@ -27,9 +27,9 @@ for _command in (init, sign, rotate):
 @config_option
 def show(*, as_json: bool, config_path: Path | None) -> None:
     """Show the root certificate: name, fingerprint, expiry, and the names it may sign for."""
-    from runcap.ca import Authority, fingerprint_of
     from runcap.config import load
     from runcap.home import prepare
+    from runcap.pki.ca import Authority, fingerprint_of
 
     config = load(config_path)
     authority = Authority.load_or_create(prepare(config.home) / "ca")
@@ -56,10 +56,10 @@ def show(*, as_json: bool, config_path: Path | None) -> None:
 @config_option
 def export(*, bundle: bool, output: Path | None, config_path: Path | None) -> None:
     """Write the root certificate as PEM."""
-    from runcap.ca import Authority
     from runcap.config import load
     from runcap.home import prepare, write_file
-    from runcap.trust import bundle_pem
+    from runcap.pki.ca import Authority
+    from runcap.pki.trust import bundle_pem
 
     config = load(config_path)
     authority = Authority.load_or_create(prepare(config.home) / "ca")
@@ -79,9 +79,9 @@ def export(*, bundle: bool, output: Path | None, config_path: Path | None) -> No
 @config_option
 def issue(*, folder: Path, config_path: Path | None) -> None:
     """Make leaves of 90 days into FOLDER, for a host that is to hold no root key: there it is home's `ca` folder."""
-    from runcap.ca import Authority
     from runcap.config import load
     from runcap.home import prepare
+    from runcap.pki.ca import Authority
 
     config = load(config_path)
     authority = Authority.load_or_create(prepare(config.home) / "ca")
@@ -156,8 +156,8 @@ def _root(config_path: Path | None) -> Path:
 
 
 def _stores(kinds: tuple[str, ...], keystore: Path | None, databases: tuple[Path, ...]) -> list[TrustStore]:
-    from runcap.keystores import java_store, nss_stores
-    from runcap.truststore import find_store
+    from runcap.agents.keystores import java_store, nss_stores
+    from runcap.agents.truststore import find_store
 
     stores: list[TrustStore] = []
     for kind in dict.fromkeys(kinds):

@@ -85,7 +85,7 @@ def _config(config_path: Path | None, proxy: str | None) -> tuple[Config | None,
 @contextmanager
 def _environment(config: Config | None, proxy: str | None) -> Iterator[tuple[dict[str, str], dict[str, str] | None]]:
     """The environment to examine, and what it should hold; None for the latter without a configuration."""
-    from runcap.agentenv import agent_variables
+    from runcap.agents.environment import agent_variables
     from runcap.cli._agent import agent_environment, own_environment, place_below
     from runcap.runs import parse_vault_key
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from runcap.agentfiles import MOUNT
+from runcap.agents.files import MOUNT
 from runcap.cli._agent import proxy_option, shim_option
 from runcap.cli._options import config_option, json_option
 from runcap.config import Config
@@ -46,7 +46,7 @@ def env(
     `… > agent.env`, then `docker run --env-file agent.env -v HOME/agent:/etc/runcap:ro`; Kubernetes: `… | kubectl
     apply -f -`.
     """
-    from runcap import envformats
+    from runcap.agents import formats as envformats
     from runcap.cli._agent import agent_environment
     from runcap.config import load
     from runcap.runs import parse_vault_key
@@ -74,12 +74,12 @@ def _elsewhere(
     config: Config, form: str, vault_key: str, proxy: str | None, *, mount: str, name: str, shim: bool
 ) -> tuple[dict[str, str], str]:
     """For an agent in a container of its own: nothing of this machine's environment is in its."""
-    from runcap import envformats
-    from runcap.agentenv import agent_variables
-    from runcap.agentfiles import agent_files, mounted_place, write_agent_files
-    from runcap.ca import Authority
+    from runcap.agents import formats as envformats
+    from runcap.agents.environment import agent_variables
+    from runcap.agents.files import agent_files, mounted_place, write_agent_files
     from runcap.cli._agent import agent_spot
     from runcap.home import prepare
+    from runcap.pki.ca import Authority
 
     spot = agent_spot(config, proxy, vault_key)
     if _LOOPBACK.match(spot.proxy):

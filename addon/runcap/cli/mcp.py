@@ -15,7 +15,7 @@ def mcp() -> None:
     if not proxy or not vault_key:
         raise click.UsageError("RUNCAP_PROXY or RUNCAP_VAULT_KEY is not set: run it under `runcap exec`")
     try:
-        from runcap.mcpserver import build_server
+        from runcap.agents.mcpserver import build_server
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mcp":
             raise

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from runcap.asking import Answer, ask_canary, ask_runcap
-from runcap.budget import BUDGET_PATH
+from runcap.agents.asking import Answer, ask_canary, ask_runcap
+from runcap.agents.budget import BUDGET_PATH
 from runcap.doctor.finding import Finding, Mends, fault, ok, skipped
 from runcap.hosts import KNOWN_VENDORS
 

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from runcap.ca import Authority
 from runcap.config import Config
 from runcap.home import prepare
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.opening import open_for_use
+from runcap.pki.ca import Authority
+from runcap.pki.trust import write_bundle
 from runcap.secretstore import hidden_variables, without_secrets
-from runcap.trust import write_bundle
 
 logger = logging.getLogger(__name__)
 

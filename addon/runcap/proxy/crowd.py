@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from runcap.limits import Limits
+from runcap.entrance.limits import Limits
 
 
 @dataclass(slots=True)

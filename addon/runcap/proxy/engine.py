@@ -23,7 +23,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from runcap.addon import Runcap
 from runcap.decision import Code, Deny
-from runcap.limits import DEFAULT_LIMITS, LINGER_SECONDS, Limits
+from runcap.entrance.limits import DEFAULT_LIMITS, LINGER_SECONDS, Limits
 from runcap.proxy.crowd import Crowd
 from runcap.reply import encode, plain_refusal
 

@@ -21,7 +21,7 @@ class Request:
     method: str
     path: str
     """Origin form without the query; printable ASCII, no empty, ``.`` or ``..`` segment, nothing percent-encoded
-    but what `runcap.wire` allows."""
+    but what `runcap.entrance.wire` allows."""
     query: str
     """The raw query, without ``?``; empty if there is none."""
     headers: tuple[tuple[str, str], ...]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runcap.destinations import Tunnel
+from runcap.entrance.destinations import Tunnel
 from tests.e2e.client import Caller
 from tests.e2e.harness import IssuedRun, RuncapUp
 from tests.e2e.threats.canned import Canned

@@ -13,9 +13,9 @@ import pytest
 from mitmproxy import exceptions
 
 import runcap.addon
+import runcap.entrance.layer
+import runcap.entrance.wire
 import runcap.guard
-import runcap.layer
-import runcap.wire
 from runcap.addon import Runcap
 from runcap.ledger.ledger import Ledger
 from runcap.proxy.engine import Engine
@@ -89,8 +89,8 @@ async def test_02_an_exception_in_a_hook_or_a_layer(
         (Runcap, "proxy_connect", broken_later, inside.proxy, connect),
         (runcap.addon, "CallLayer", broken, inside.gateway, gateway),
         (runcap.addon, "ProxyLayer", broken, inside.proxy, connect),
-        (runcap.wire.MessageReader, "next_message", broken, inside.gateway, gateway),
-        (runcap.layer, "VendorTLSLayer", broken, inside.proxy, connect),
+        (runcap.entrance.wire.MessageReader, "next_message", broken, inside.gateway, gateway),
+        (runcap.entrance.layer, "VendorTLSLayer", broken, inside.proxy, connect),
     ]
 
     def attack() -> None:
@@ -118,7 +118,7 @@ async def test_02_server_connect_dials_nothing_on_an_exception(
     scene: Scene, inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exception where the checked tunnel is looked up leaves the refusal in place."""
-    from runcap.destinations import Tunnel
+    from runcap.entrance.destinations import Tunnel
 
     class Broken(set[str]):
         def __contains__(self, item: object) -> bool:

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runcap.admission import admit
 from runcap.decision import Refused
+from runcap.entrance.admission import admit
+from runcap.entrance.wire import Message
 from runcap.vendors.base import Plan, Quote
-from runcap.wire import Message
 from tests.fakes.stripe import read_params
 from tests.vendors.stripe.helpers import RATES, VENDOR
 from tests.vendors.stripe.world import VALID, World, again, forwarded, media_type, world

@@ -1,0 +1,1 @@
+"""Certificates: the root that may sign for the vendors' names alone, its leaves, and who has to trust it."""
