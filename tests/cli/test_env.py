@@ -87,7 +87,11 @@ def test_every_address_means_loopback(runcap: Runcap, tmp_path: Path) -> None:
     assert f"http://run:{KEY}@127.0.0.1:8080" == runcap("env", "--key", KEY, "--json").json["HTTPS_PROXY"]
 
 
-@pytest.mark.parametrize("key", ["sk_live_real", KEY[:-1], KEY[:-1] + ("0" if KEY[-1] != "0" else "1")])
+@pytest.mark.parametrize(
+    "key",
+    ["sk_live_real", KEY[:-1], KEY[:-1] + ("0" if KEY[-1] != "0" else "1")],
+    ids=["another's", "cut off", "mistyped"],
+)
 def test_a_key_that_is_none(runcap: Runcap, key: str) -> None:
     """A real secret or a mistyped key is refused, and not repeated."""
     result = runcap("env", "--key", key)

@@ -45,6 +45,7 @@ async def connect(proxy: Proxy, *credentials: str) -> tuple[asyncio.StreamReader
         f"Bearer {GOOD}",
         f"bearer {GOOD}",
     ],
+    ids=["password", "no user", "in a vendor's prefix", "Bearer", "bearer"],
 )
 async def test_a_good_key_opens_the_tunnel(closed: Proxy, credentials: str) -> None:
     """As the password of Basic, with any user, or as Bearer; and the calls inside are bound to it."""
