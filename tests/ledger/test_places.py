@@ -178,7 +178,7 @@ async def test_a_cluster(tmp_path: Path) -> None:
                 assert (0, 3) == await spent(ledger, "run", run.run_id)
                 assert 1 <= int(node.said("DBSIZE"))
                 if node is two:
-                    await _fail_over(three)
+                    await _fail_over(two, three)
                     assert Code.LEDGER_UNTRUSTED == await denied_code(ledger, ask(run, 1))
                     assert await ledger.vouch(await ledger.state())
                     await settle(ledger, await ledger.reserve(ask(run, 4)))
@@ -240,6 +240,8 @@ async def _until(look: Callable[[], bool]) -> None:
 
 async def _join(one: Server, two: Server, three: Server) -> None:
     """Half of the slots for the first and the second; the third is the second's replica."""
+    for epoch, node in enumerate((one, two, three), 1):  # or they fight for the same one, and a failover may lose
+        node.tell("CLUSTER", "SET-CONFIG-EPOCH", epoch)
     one.tell("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
     two.tell("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
     for node in (two, three):
@@ -249,14 +251,17 @@ async def _join(one: Server, two: Server, three: Server) -> None:
     three.tell("CLUSTER", "REPLICATE", second)
     await _until(lambda: all("cluster_state:ok" in node.said("CLUSTER", "INFO") for node in (one, two, three)))
     await _until(lambda: "connected" in three.said("ROLE"))
-    await _until(lambda: "slave" in one.said("CLUSTER", "NODES"))
+    third = three.said("CLUSTER", "MYID")
+    for node in (one, two):  # both have to believe it when it says that it takes over
+        await _until(lambda node=node: third in node.said("CLUSTER", "REPLICAS", second))  # type: ignore[misc]
 
 
 def _owner(namespace: str, one: Server, two: Server) -> Server:
     return one if key_slot(f"runcap:{{{namespace}}}:".encode()) < 8192 else two
 
 
-async def _fail_over(replica: Server) -> None:
-    """Orderly: the old primary lives on as a replica, with its connections open."""
-    replica.tell("CLUSTER", "FAILOVER")
-    await _until(lambda: "master" in replica.said("ROLE"))
+async def _fail_over(primary: Server, replica: Server) -> None:
+    """The old primary lives on as a replica, with its connections open."""
+    assert 1 == primary.tell("WAIT", 1, 5000)
+    replica.tell("CLUSTER", "FAILOVER", "TAKEOVER")
+    await _until(lambda: "slave" in primary.said("ROLE") and "connected" in primary.said("ROLE"))
