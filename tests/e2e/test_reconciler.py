@@ -46,7 +46,7 @@ def test_a_message_settles_at_its_price(up: RuncapUp, fakes: FakeVendors) -> Non
             asyncio.run(reconcile(up))
 
     assert 8_300 == up.spent_micros(run)
-    asked = fakes.journal.entries(mark)
+    asked = fakes.journal.entries(mark, late=True)
     assert {("GET", MESSAGES.replace(".json", f"/{sid}.json"))} == {(entry.method, entry.path) for entry in asked}
     assert "0.0083" == up.cli_json("keys", "show", run.run_id)["spend"]["day"]["spent_usd"]
     checked = up.cli_json("ledger", "check")
