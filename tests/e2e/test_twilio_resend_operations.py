@@ -58,7 +58,7 @@ def done(up: RuncapUp, session_fakes: FakeVendors) -> Done:
     mark = session_fakes.journal.mark()
     run = up.issue("operations", daily_usd="100")
     steps = run_agent("operations_agent", env=up.agent_env(run))
-    return Done(run, steps, up.calls(run, len(steps)), session_fakes.journal.entries(mark))
+    return Done(run, steps, up.calls(run, len(steps)), session_fakes.journal.entries(mark, late=True))
 
 
 def test_every_step_ended_as_it_should(done: Done) -> None:

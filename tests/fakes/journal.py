@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-
 _PRICED_LATER = re.compile(r"/(?:Messages|Calls|Participants)/[A-Z]{2}[0-9a-f]+\.json$")
 
 
