@@ -24,7 +24,7 @@ gateway = "127.0.0.1:0"
 vendor_timeout_seconds = {vendor_timeout_seconds}
 drain_seconds = 10
 [ledger]
-grace_seconds = 5
+grace_seconds = 3
 [vendors.stripe]
 secret = "env:REAL_STRIPE_SECRET"
 upstream = "{fakes.url("stripe")}"

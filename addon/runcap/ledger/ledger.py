@@ -30,7 +30,7 @@ class Ledger(Calls, Admin, Budgets, Adjustments, Restoring, AuditStream):
 
     @classmethod
     def connect(
-        cls, url: str, *, namespace: str = "default", timeout_seconds: float = 2.0, wait_replicas: int = 0
+        cls, url: str, *, namespace: str = "default", timeout_seconds: float = 3.0, wait_replicas: int = 0
     ) -> Self:
         """Make a ledger's client; it connects with its first call.
 

@@ -135,7 +135,7 @@ def test_93_no_file_descriptors_left(scene: Scene, up: RuncapUp, run: IssuedRun)
 
 
 def test_94_bad_keys_and_a_slow_ledger(scene: Scene, up: RuncapUp, run: IssuedRun) -> None:
-    """Ten thousand unknown keys, and a ledger that stands still for a second: the honest run does not notice.
+    """Ten thousand unknown keys, and a ledger that stands still for two seconds: the honest run does not notice.
 
     Nor is the audit flooded: 20 rows from each worker, and one a minute for all others.
     """
@@ -144,7 +144,7 @@ def test_94_bad_keys_and_a_slow_ledger(scene: Scene, up: RuncapUp, run: IssuedRu
     with honest(up, run, pause=0.1) as statuses:
         ledger = up.processes.ledger()
         os.kill(ledger, signal.SIGSTOP)
-        threading.Timer(1.0, os.kill, (ledger, signal.SIGCONT)).start()
+        threading.Timer(2.0, os.kill, (ledger, signal.SIGCONT)).start()
         answered = asyncio.run(_try_keys(up, keys))
     unharmed(statuses())
     assert {401: BAD_KEYS} == answered
