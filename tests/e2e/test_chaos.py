@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.chaos import ChaosUp, Round
 from tests.fakes import FakeVendors
 
-_SECONDS = 10
+_SECONDS = 6
 
 
 @pytest.mark.timeout(180)
