@@ -5,13 +5,14 @@ import json
 import sys
 from typing import Any
 
-import mcp
 import pytest
 
-from runcap.agents.mcpserver import build_server, explain
 from tests.e2e.client import Caller
 from tests.e2e.harness import IssuedRun, RuncapUp
 from tests.fakes.vendors import REPOSITORY
+
+mcp = pytest.importorskip("mcp", reason="beside mitmproxy it needs Python 3.13")
+mcpserver = pytest.importorskip("runcap.agents.mcpserver")
 
 _TOTAL = (
     "POST /x was refused at T with cap_exhausted: it would have cost up to $2.00, "
@@ -51,7 +52,7 @@ def test_a_revoked_key_is_an_error(up: RuncapUp) -> None:
     assert 0 == up.cli("keys", "revoke", run.run_id)[0]
 
     async def ask() -> Any:
-        async with mcp.Client(build_server(up.proxy, run.vault_key)) as client:
+        async with mcp.Client(mcpserver.build_server(up.proxy, run.vault_key)) as client:
             return await client.call_tool("remaining_budget", {})
 
     result = asyncio.run(ask())
@@ -83,7 +84,7 @@ def test_outside_an_agents_environment(up: RuncapUp) -> None:
 )  # fmt: skip
 def test_the_sentence(refusal: dict[str, Any], expected: str) -> None:
     """From whatever the audit has of the call."""
-    assert expected == explain(refusal)
+    assert expected == mcpserver.explain(refusal)
 
 
 async def _call(client: Any, tool: str) -> Any:
