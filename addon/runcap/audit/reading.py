@@ -74,12 +74,12 @@ def file_end(db: sqlite3.Connection, seq: int, limit: int) -> FileEnd:
             return FileEnd(EMPTY, EMPTY.hash if seq == 0 else None, ())  # somebody is just making it
         last = last_row(db)
         query = " UNION ALL ".join(f"SELECT seq, hash, stream_id FROM {table} WHERE seq {{0}}" for table in COLUMNS)  # noqa: S608
-        at = db.execute(query.format("= ?1"), (seq,)).fetchone()
+        at = db.execute(query.format("= :seq"), {"seq": seq}).fetchone()
         if at is None and (start := begins_after(db)).seq == seq:
             at = (seq, start.hash, "")  # the last row of a file that is not here
         later: list[tuple[int, str, str]] = []
         if 0 < last.seq - seq <= limit:
-            later = db.execute(query.format("> ?1") + " ORDER BY seq", (seq,)).fetchall()
+            later = db.execute(query.format("> :seq") + " ORDER BY seq", {"seq": seq}).fetchall()
         return FileEnd(last, EMPTY.hash if seq == 0 else at and at[1], tuple(stream_id for _, _, stream_id in later))
     finally:
         db.execute("ROLLBACK")

@@ -64,7 +64,7 @@ def follow(db: sqlite3.Connection, path: Path, after: Anchor, through: int, want
 def _follow_stretch(db: sqlite3.Connection, after: Anchor, through: int) -> Walk:
     """Follow it as far as all is in order; there is never a problem told, only an end that comes too soon."""
     seq, before = after.seq, after.hash
-    for found, previous, digest, text in db.execute(_query(), (after.seq, through)):
+    for found, previous, digest, text in db.execute(_query(), {"after": after.seq, "through": through}):
         if found != seq + 1 or previous != before or sha256(text).hexdigest() != digest:
             break
         seq, before = found, digest
@@ -72,8 +72,8 @@ def _follow_stretch(db: sqlite3.Connection, after: Anchor, through: int) -> Walk
 
 
 def _hashes(db: sqlite3.Connection, wanted: Collection[int]) -> dict[int, str]:
-    query = " UNION ALL ".join(f"SELECT hash FROM {table} WHERE seq = ?1" for table in COLUMNS)  # noqa: S608
-    found = {seq: db.execute(query, (seq,)).fetchone() for seq in wanted}
+    query = " UNION ALL ".join(f"SELECT hash FROM {table} WHERE seq = :seq" for table in COLUMNS)  # noqa: S608
+    found = {seq: db.execute(query, {"seq": seq}).fetchone() for seq in wanted}
     return {seq: row[0] for seq, row in found.items() if row is not None}
 
 
@@ -114,10 +114,10 @@ def _main(path: str, after: str, through: str) -> None:
 
 @cache
 def _query() -> str:
-    """Seq, prev_hash, hash and canonical text of the rows ?1 < seq <= ?2 of both tables."""
+    """Seq, prev_hash, hash and canonical text of the rows :after < seq <= :through of both tables."""
     selects = (
         f"SELECT seq, prev_hash, hash, CAST(json_array('{table}', {', '.join(columns[:-1])}) AS BLOB) "  # noqa: S608
-        f"FROM {table} WHERE seq > ?1 AND seq <= ?2"
+        f"FROM {table} WHERE seq > :after AND seq <= :through"
         for table, columns in COLUMNS.items()
     )
     return " UNION ALL ".join(selects) + " ORDER BY seq"
