@@ -251,19 +251,16 @@ class Guard:
     async def _forward(self, call: _Call, plan: Plan, quote: Quote, held: Held, secret: str) -> Reply:
         """Send a call whose price is held. From here on every exception is an outcome."""
         call.recorded = call.reserved = True
-        began = time.perf_counter()
         try:
             signature = call.vendor.sign(plan, secret, _upstream_idempotency_key(plan, held))
-            response = await self._forwarder.send(call.vendor.name, plan.upstream, signature)
+            response = await self._send(call, plan, signature)
         except NotSent as error:
-            call.vendor_seconds += time.perf_counter() - began
             deny = Deny(
                 Code.UPSTREAM_UNREACHABLE,
                 f"runcap could not reach {call.vendor.name}: {error}. Nothing was sent.",
             )
             return await self._end_without_answer(call, held, Ending.RELEASED, deny)
         except NoAnswer as error:
-            call.vendor_seconds += time.perf_counter() - began
             deny = Deny(
                 Code.UPSTREAM_UNKNOWN,
                 f"The call was sent, and there is {error}. It counts as spent until it is known.",
@@ -273,12 +270,19 @@ class Guard:
             # Cancelled, or a fault of ours with the call perhaps on its way: the same as no answer.
             self._endings.begin(End(held.reservation_id, Ending.UNKNOWN, row=call.times()))
             raise
-        call.vendor_seconds += time.perf_counter() - began
         failpoint("after_send")
         outcome = _outcome(call.vendor, plan, quote, response)
         end = _end(call, held, outcome, response)
         ended = await self._endings.settle(end, quote, held)
         return forwarded(response, held, ended, credentials(secret, signature))
+
+    async def _send(self, call: _Call, plan: Plan, signature: tuple[tuple[str, str], ...]) -> Response:
+        """Send, and count the time as the vendor's however it ends."""
+        began = time.perf_counter()
+        try:
+            return await self._forwarder.send(call.vendor.name, plan.upstream, signature)
+        finally:
+            call.vendor_seconds += time.perf_counter() - began
 
     async def _end_without_answer(self, call: _Call, held: Held, ending: Ending, deny: Deny) -> Reply:
         deny = at_run(deny, held.run_id, held.label)
