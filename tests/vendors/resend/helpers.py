@@ -8,6 +8,7 @@ import pytest
 from runcap.decision import Code, Refused
 from runcap.vendors.base import Quote, Request
 from runcap.vendors.resend import Resend
+from tests.vendors.pricing import quote_of
 
 JSON = ("content-type", "application/json")
 EMAIL = {"from": "a@example.com", "to": "b@example.com", "subject": "s", "text": "t"}
@@ -23,16 +24,7 @@ def post(path: str, decoded: Any = None, *headers: tuple[str, str], body: bytes 
 
 def quote(request: Request, *answers: dict[str, Any]) -> Quote:
     """Price a call from its bytes; each lookup is answered with the next of these."""
-    steps = resend.quote(resend.plan(request))
-    waiting = [None, *answers]
-    while waiting:
-        try:
-            steps.send(waiting.pop(0))  # type: ignore[arg-type]  # None starts a generator
-        except StopIteration as done:
-            assert [] == waiting
-            priced: Quote = done.value
-            return priced
-    raise AssertionError("it asks for more than it was told")
+    return quote_of(resend, request, *answers)
 
 
 def refusal(request: Request, *answers: dict[str, Any]) -> tuple[Code, str]:

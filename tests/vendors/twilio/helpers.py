@@ -9,6 +9,7 @@ import pytest
 from runcap.decision import Code, Refused
 from runcap.vendors.base import Quote, Request
 from runcap.vendors.twilio import Twilio
+from tests.vendors.pricing import quote_of
 
 SID = "AC" + "0123456789abcdef" * 2
 MESSAGES = f"/2010-04-01/Accounts/{SID}/Messages.json"
@@ -35,16 +36,7 @@ def get(path: str, query: str = "") -> Request:
 
 def quote(request: Request, *answers: dict[str, Any], vendor: Twilio = twilio) -> Quote:
     """Price a call from its bytes; each lookup is answered with the next of these."""
-    steps = vendor.quote(vendor.plan(request))
-    waiting = [None, *answers]
-    while waiting:
-        try:
-            steps.send(waiting.pop(0))  # type: ignore[arg-type]  # None starts a generator
-        except StopIteration as done:
-            assert [] == waiting
-            priced: Quote = done.value
-            return priced
-    raise AssertionError("it asks for more than it was told")
+    return quote_of(vendor, request, *answers)
 
 
 def refusal(request: Request, *answers: dict[str, Any], vendor: Twilio = twilio) -> tuple[Code, str]:
