@@ -48,6 +48,17 @@ def test_after_a_charge(up: RuncapUp, url: str) -> None:
     assert "1000.00" == levels["fleet", "month"]["cap_usd"]
 
 
+def test_a_call_that_gives_back_costs_less_than_nothing(up: RuncapUp) -> None:
+    """A cancel frees what its PaymentIntent counted: the costs of a run's calls add up to what it has spent."""
+    run = up.issue("budget-cancel", daily_usd="50")
+    with Caller(up, run) as caller:
+        created = caller.post("/v1/payment_intents", amount=2000, currency="usd", capture_method="manual")
+        cancelled = caller.post(f"/v1/payment_intents/{created.json['id']}/cancel")
+    names = ("runcap-cost-usd", "runcap-spent-usd", "runcap-remaining-usd")
+    assert ("20.00", "20.00", "30.00") == tuple(created.headers[name] for name in names)
+    assert ("-20.00", "0.00", "50.00") == tuple(cancelled.headers[name] for name in names)
+
+
 @pytest.mark.parametrize("url", URLS)
 def test_a_key_that_is_not_good(up: RuncapUp, url: str) -> None:
     """401 with the reason, and a row in the audit."""

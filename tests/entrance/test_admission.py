@@ -82,6 +82,8 @@ def test_what_could_be_read_differently_is_refused(message: Message) -> None:
         ("/audiences/a-1/contacts/jane@example.com", "/audiences/a-1/contacts/{hidden}"),
         ("/v1/customers/4242424242424242", "/v1/customers/{hidden}"),
         ("/v1/phone/+15005550006", "/v1/phone/{hidden}"),
+        ("/2010-04-01/Accounts/AC1/Messages.json", "/2010-04-01/Accounts/AC1/Messages.json"),
+        ("/2010-04-01/Accounts/2010-04-02", "/2010-04-01/Accounts/{hidden}"),
     ],
 )
 def test_the_audit_keeps_no_address_and_no_number(target: str, kept: str) -> None:

@@ -14,7 +14,7 @@ _MINTS = {
     "stripe": re.compile(
         r"(ephemeral_keys|apps/secrets|connection_tokens|/tokens|webhook_endpoints(/\{\w+\})?|event_destinations(/\{\w+\})?"
         r"|login_links|account_links|file_links(/\{\w+\})?|account_sessions|customer_sessions|portal/sessions"
-        r"|meter_event_session)$"
+        r"|meter_event_session|onboarding_links)$"
     ),
     "twilio": re.compile(
         r"(/Accounts|/Accounts/\{Sid\}|/Keys|/Keys/\{Sid\}|/SigningKeys|/SigningKeys/\{Sid\}|/Tokens|Credentials"
