@@ -16,6 +16,7 @@ from runcap.home import locked
 from tests.e2e.conftest import fakes, session_fakes
 from tests.e2e.harness import RuncapUp
 from tests.fakes import FakeVendors
+from tests.fakes.vendors import REPOSITORY
 
 __all__ = ["fakes", "session_fakes"]
 
@@ -47,6 +48,9 @@ def node_scripts() -> Path:
             (folder / "installed").touch()
         for script in [*SCRIPTS.glob("*.cjs"), *SCRIPTS.glob("*.mjs")]:
             shutil.copy(script, folder / script.name)
+        (folder / "recipes").mkdir(exist_ok=True)
+        for recipe in (REPOSITORY / "examples").glob("*.cjs"):
+            shutil.copy(recipe, folder / "recipes" / recipe.name)
     return folder
 
 

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from runcap.agents.files import MOUNT
 from runcap.cli import COMMANDS
-from tests.clients.conftest import Exec
+from tests.clients.conftest import SCRIPTS, Exec
 from tests.e2e.harness import RuncapUp
 from tests.e2e.processes import Processes
 from tests.e2e.waiting import wait_until
@@ -69,17 +69,21 @@ def test_an_agents_tool(run_under: Exec, fakes: FakeVendors) -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "module"), [("langchain_core", "langchain_tool"), ("agents", "openai_agents_tool")]
+    ("package", "script"), [("langchain_core", "langchain_agent.py"), ("agents", "openai_agent.py")]
 )
-def test_a_frameworks_tool(package: str, module: str) -> None:
-    """The framework reads name, description and arguments off the function."""
+def test_a_frameworks_tool(run_under: Exec, fakes: FakeVendors, package: str, script: str) -> None:
+    """The framework reads name and description off the function, calls it as its model wishes, and is told no."""
     if importlib.util.find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
-    script = f"from {module} import charge_tool; tool = charge_tool(); print(tool.name, '/', tool.description)"
-    ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=EXAMPLES, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert "charge_customer / Charge a customer's card." in ended.stdout
+        pytest.skip(f"{package} is not installed: beside mitmproxy it may need Python 3.13")
+    mark = fakes.journal.mark()
+    ended = run_under("50", sys.executable, str(SCRIPTS / script), str(EXAMPLES))
+    assert 0 == ended.code, ended.err
+    described, charged, refused = ended.lines
+    assert described.startswith("charge_customer: Charge a customer's card.")
+    assert "succeeded" in charged
+    assert "cap_exhausted" in refused
+    assert "30.00" in refused
+    assert 1 == len(fakes.journal.entries(mark))
 
 
 def test_github_action(up: RuncapUp, fakes: FakeVendors, tmp_path: Path) -> None:

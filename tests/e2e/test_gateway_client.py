@@ -1,20 +1,22 @@
 """The gateway as its users meet it: clients against a base URL, SDKs that take one, and browsers, which may not."""
 
+import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-import resend
-import stripe
 
-from tests.clients.conftest import node_scripts
+from tests.clients.conftest import SCRIPTS, node_scripts
 from tests.e2e.harness import RuncapUp
 from tests.fakes import FakeVendors
+from tests.fakes.vendors import ACCOUNT_SID, REPOSITORY
 
 __all__ = ["node_scripts"]
+
+EXAMPLES = REPOSITORY / "examples"
 
 
 @pytest.fixture(scope="module")
@@ -45,46 +47,52 @@ def test_a_json_client_runs_into_its_cap(up: RuncapUp, fakes: FakeVendors) -> No
     assert [{"amount": "20000", "currency": "usd", "customer": "cus_123"}] * 2 == [entry.params for entry in entries]
 
 
-def test_stripe_for_python(up: RuncapUp, fakes: FakeVendors) -> None:
-    """With the gateway as its API base, and nothing else set up."""
-    run = up.issue("gateway-stripe", daily_usd="50")
-    client = stripe.StripeClient(run.vault_key, base_addresses={"api": f"{up.gateway}/stripe"})
-    charge = {"currency": "usd", "payment_method": "pm_card_visa", "confirm": True}
-    assert "succeeded" == client.v1.payment_intents.create({**charge, "amount": 2000}).status  # type: ignore[typeddict-item]
-    with pytest.raises(stripe.RateLimitError) as refused:
-        client.v1.payment_intents.create({**charge, "amount": 9000})  # type: ignore[typeddict-item]
-    assert refused.value.error is not None
-    assert "cap_exhausted" == refused.value.error.code
+STRIPE, TWILIO, RESEND = "50", "0.05", "0.005"
+"""Caps under which the first call of each script fits, and the second does not."""
 
 
-def test_resend_for_python(up: RuncapUp, fakes: FakeVendors, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the gateway as its API URL."""
-    run = up.issue("gateway-resend", daily_usd="0.001")
-    monkeypatch.setattr(resend, "api_key", run.vault_key)
-    monkeypatch.setattr(resend, "api_url", f"{up.gateway}/resend")
-    mail: resend.Emails.SendParams = {"from": "agent@example.com", "to": "a@example.com", "subject": "Hi", "text": "x"}
-    assert resend.Emails.send(mail)["id"]
-    with pytest.raises(resend.exceptions.RateLimitError, match="is left of"):
-        resend.Emails.send(mail)
+@pytest.mark.parametrize(
+    "case",
+    [
+        (STRIPE, ("stripe_gateway.py", "requests"), "succeeded", "RateLimitError", "cap_exhausted"),
+        (STRIPE, ("stripe_gateway.py", "httpx"), "succeeded", "RateLimitError", "cap_exhausted"),
+        (STRIPE, ("stripe_gateway.py", "aiohttp"), "succeeded", "RateLimitError", "cap_exhausted"),
+        (TWILIO, ("twilio_gateway.py", str(EXAMPLES)), "queued", "TwilioRestException", "cap_exhausted"),
+        (RESEND, ("resend_sync.py",), "sent", "RateLimitError", "daily_quota_exceeded"),
+        (STRIPE, ("stripe_gateway.cjs",), "succeeded", "StripeRateLimitError", "cap_exhausted"),
+        (TWILIO, ("twilio_gateway.cjs",), "queued", "RestException", "cap_exhausted"),
+        (RESEND, ("resend.cjs",), "sent", "daily_quota_exceeded", "cap_exhausted"),
+    ],
+    ids=lambda case: " ".join(part.rpartition("/")[2] for part in case[1]),
+)
+def test_every_sdk(
+    up: RuncapUp, fakes: FakeVendors, request: pytest.FixtureRequest, case: tuple[str, tuple[str, ...], str, str, str]
+) -> None:
+    """By a base address, or Twilio's by the recipe's client: one call is allowed, the SDK raises its own error for one.
 
-
-@pytest.mark.parametrize(("script", "first"), [("stripe_gateway.cjs", "succeeded"), ("resend.cjs", "sent")])
-def test_node(up: RuncapUp, fakes: FakeVendors, node_scripts: Path, script: str, first: str) -> None:
-    """stripe-node by host and port, resend-node by its RESEND_BASE_URL, neither with a proxy or a shim."""
-    run = up.issue("gateway-node", daily_usd="50" if "stripe" in script else "0.005")
+    Nothing in their environment speaks of a proxy, and there is no shim.
+    """
+    cap, (script, *arguments), first, kind, code = case
+    python = script.endswith(".py")
+    folder = SCRIPTS if python else request.getfixturevalue("node_scripts")
+    mark = fakes.journal.mark()
+    run = up.issue("gateway-sdk", daily_usd=cap)
     env = {
         "PATH": os.environ["PATH"],
         "RUNCAP_GATEWAY": up.gateway,
-        "RESEND_BASE_URL": f"{up.gateway}/resend",
-        "STRIPE_API_KEY": run.vault_key,
-        "RESEND_API_KEY": run.vault_key,
+        "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
+        **dict.fromkeys(("RESEND_BASE_URL", "RESEND_API_URL"), f"{up.gateway}/resend"),
+        **dict.fromkeys(("STRIPE_API_KEY", "TWILIO_AUTH_TOKEN", "RESEND_API_KEY"), run.vault_key),
     }
-    ended = subprocess.run(
-        ["node", str(node_scripts / script)], env=env, capture_output=True, text=True, check=True, timeout=30
-    )
-    lines = ended.stdout.splitlines()
-    assert first == lines[0]
-    assert '"status":429,"code":"cap_exhausted"' in lines[1]
+    command = [sys.executable if python else "node", str(folder / script), *arguments]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert 0 == ended.returncode, ended.stderr
+    allowed, refused = ended.stdout.splitlines()
+    refusal = json.loads(refused)
+    assert first == allowed
+    assert (kind, 429, code) == tuple(refusal[name] for name in ("type", "status", "code"))
+    assert "is left of" in refusal["message"]
+    assert 1 == len(fakes.journal.entries(mark))
 
 
 @pytest.mark.parametrize("path", ["/stripe/v1/payment_intents", "/budget"])

@@ -14,4 +14,5 @@ try:
         "from": "agent@example.com", "to": [f"a{n}@example.com" for n in range(9)], "subject": "Hi", "text": "x"
     })  # fmt: skip
 except RateLimitError as error:
-    print(json.dumps({"status": error.code, "code": error.error_type, "message": str(error)}))  # noqa: T201
+    said = {"type": type(error).__name__, "status": error.code, "code": error.error_type}
+    print(json.dumps({**said, "message": str(error)}))  # noqa: T201
