@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,23 @@ async def test_a_child_with_the_lock_keeps_the_server_up(tmp_path: Path) -> None
     child.communicate()
     with embedded:
         pass
+    assert not server.is_listening(socket_of(embedded))
+
+
+def test_a_look_that_comes_after_the_release_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A supervisor's look may wait for the lock while its ledger is released: a server from then on were nobody's."""
+    embedded = EmbeddedLedger(tmp_path)
+    embedded.acquire()
+    lock = embedded._starting
+
+    def lock_after_release() -> AbstractContextManager[None]:
+        monkeypatch.setattr(embedded, "_starting", lock)
+        embedded.release()
+        return lock()
+
+    monkeypatch.setattr(embedded, "_starting", lock_after_release)
+    with pytest.raises(RuntimeError, match="not in use"):
+        embedded.ensure_running()
     assert not server.is_listening(socket_of(embedded))
 
 

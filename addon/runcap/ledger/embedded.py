@@ -69,9 +69,9 @@ class EmbeddedLedger:
         Raises:
             RuntimeError: it cannot be started; the message says why.
         """
-        if self._use_fd is None:
-            raise RuntimeError("the embedded ledger is not in use by this object")
+        self._check_that_used()
         with self._starting():
+            self._check_that_used()  # again: it may have been released while we waited, and nobody would stop a server
             return self._start_if_down()
 
     def release(self) -> None:
@@ -100,6 +100,10 @@ class EmbeddedLedger:
 
     def __exit__(self, *exc_info: object) -> None:
         self.release()
+
+    def _check_that_used(self) -> None:
+        if self._use_fd is None:
+            raise RuntimeError("the embedded ledger is not in use by this object")
 
     def _start_if_down(self) -> bool:
         if server.is_alive(self._socket_path) or server.wait_until_alive(self._socket_path):
