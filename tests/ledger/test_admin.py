@@ -180,6 +180,31 @@ async def test_a_fleet_is_counted_on_while_it_has_no_cap(ledger: Ledger) -> None
     assert Code.CAP_EXHAUSTED == await denied_code(ledger, ask(run, 2))
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_fleet_of_any_length_is_found(ledger: Ledger, known: bool) -> None:
+    """Also by a ledger that does not know how long the prefixes are; one that knows it wrongly is found by the check."""
+    if not known:
+        await redis(ledger, "HDEL", keys.meta(ledger._client.prefix), "fleet_lengths")
+    run = await issue(ledger, label="billing-nightly")
+    for micros, prefix in ((900, ""), (700, "billing-nightly"), (500, "billing-"), (300, "bill")):
+        await ledger.set_cap("fleet", "ops-and-more-of-it", Caps(day=micros), ACTOR)
+        await ledger.set_cap("fleet", prefix, Caps(day=micros), ACTOR)
+        refused = await denied(ledger, ask(run, micros + 1))
+        assert refused.cap is not None
+        assert (prefix, micros) == (refused.cap.selector, refused.cap.cap_micros)
+    assert [] == await ledger.check()
+
+    await redis(ledger, "HSET", keys.meta(ledger._client.prefix), "fleet_lengths", "0,15,8,")
+
+    found = await ledger.check()
+    assert ["fleet:bill has caps that no call asks for: change one of them."] == [
+        line for line in found if "bill " in line
+    ]
+    await ledger.set_cap("fleet", "bill", Caps(day=299), ACTOR)
+    await ledger.set_cap("fleet", "ops-and-more-of-it", Caps(day=299), ACTOR)
+    assert [] == await ledger.check()
+
+
 async def test_setting_a_cap_leaves_the_other_windows(ledger: Ledger) -> None:
     """Setting what is set already changes nothing and writes no row."""
     run = await issue(ledger, caps=Caps(total=9))

@@ -24,7 +24,8 @@ def meta(prefix: str) -> str:
     """``runcap:{default}:meta``, hash of facts about the ledger itself.
 
     Fields: epoch, created_ms, rebuilding, server (which is vouched for), audit_limit, anchor_seq, anchor_hash,
-    anchor_id, and ``counted:stripe`` for each vendor that has counters.
+    anchor_id, fleet_lengths (of the prefixes that are counted, ``4,12,``), and ``counted:stripe`` for each
+    vendor that has counters.
     """
     return prefix + "meta"
 

@@ -30,9 +30,7 @@ if not run then return { 'NONE' } end
 -- A fleet is counted from its first cap on, and began with what its runs had counted: so each that is counted now has
 -- this call in it.
 local selectors = { 'run:' .. run_id, 'vendor:' .. vendor }
-for _, fleet in ipairs(run.fleets) do
-  if redis.call('HGET', CAPS, fleet) then selectors[#selectors + 1] = fleet end
-end
+for _, fleet in ipairs((counted_fleets(run.label))) do selectors[#selectors + 1] = fleet end
 local now, all_counters = now_ms(), {}
 for index, selector in ipairs(selectors) do
   local counters = open_counters(selector, day_of(now))

@@ -19,7 +19,7 @@ local last_ms, last_sequence = ARGV[4]:match('^(%d+)%-(%d+)$')
 local limit = redis.call('HGET', META, 'audit_limit')
 redis.call('DEL', META)
 redis.call('HSET', META, 'epoch', ARGV[1], 'created_ms', text_of(now), 'rebuilding', '1', 'anchor_seq', text_of(seq),
-  'anchor_hash', ARGV[3], 'anchor_id', ARGV[4])
+  'anchor_hash', ARGV[3], 'anchor_id', ARGV[4], 'fleet_lengths', '')
 if limit then redis.call('HSET', META, 'audit_limit', limit) end
 -- An entry's id makes its row unique, so the new stream begins above the old one's last, whatever the clock says.
 local id = '*'

@@ -66,4 +66,12 @@ for _, selector in ipairs(known_selectors()) do
   expected[selector] = nil
 end
 for selector in pairs(expected) do report('%s has open reservations, but no counters.', selector) end
+
+local lengths = redis.call('HGET', META, 'fleet_lengths')
+for _, selector in ipairs(redis.call('HKEYS', CAPS)) do
+  local prefix = selector:match('^fleet:(.*)$')
+  if lengths and prefix and not (',' .. lengths):find(',' .. #prefix .. ',', 1, true) then
+    report('%s has caps that no call asks for: change one of them.', selector)
+  end
+end
 return reply

@@ -104,13 +104,13 @@ end
 -- Which process of which server this is: a restart or a failover shows in it, and no file can bring it back.
 local function server_id() return redis.call('INFO', 'server'):match('run_id:(%x+)') or '' end
 
--- nil if calls may be decided: also not while a rebuild runs, nor while the auditor is too far behind.
+-- nil and the epoch if calls may be decided: also not while a rebuild runs, nor while the auditor is too far behind.
 local function not_ready()
   local meta = redis.call('HMGET', META, 'epoch', 'rebuilding', 'audit_limit')
   if not meta[1] or meta[2] then return { 'UNTRUSTED' } end
   local limit = meta[3] and number_of(meta[3], 'audit_limit') or DEFAULT_AUDIT_LIMIT
   if redis.call('XLEN', AUDIT) >= limit then return { 'AUDIT_FULL' } end
-  return nil
+  return nil, meta[1]
 end
 
 -- One row of a call. `row` has: at_ms, run_id, label, decision, code, outcome, settled, spent, cap (level, selector,

@@ -33,9 +33,7 @@ local function reserve_late(id, now)
   local run = digest and load_run(digest)
   if not run or redis.call('EXISTS', PREFIX .. 'known:' .. id) == 1 then return end
   local holds = { hold_line('run:' .. run_id, 0), hold_line('vendor:' .. vendor, 0) }
-  for _, fleet in ipairs(run.fleets) do
-    if redis.call('HGET', CAPS, fleet) then holds[#holds + 1] = hold_line(fleet, 0) end
-  end
+  for _, fleet in ipairs((counted_fleets(run.label))) do holds[#holds + 1] = hold_line(fleet, 0) end
   save_reservation(id, { run_id, run.label, vendor, text_of(number_of(ARGV[10], 'the quote')), day_of(now), ARGV[11], '',
     '', text_of(now), '', '', '', '', '', '', ARGV[12] }, holds)
   redis.call('ZADD', OPEN, text_of(now), id)

@@ -14,6 +14,7 @@ repeat
   if #page[2] > 0 then return { 'NOT_EMPTY' } end
   cursor = page[1]
 until cursor == '0'
-redis.call('HSET', META, 'epoch', ARGV[1], 'created_ms', text_of(now_ms()), 'server', server_id())
+redis.call('HSET', META, 'epoch', ARGV[1], 'created_ms', text_of(now_ms()), 'server', server_id(),
+  'fleet_lengths', '')
 audit_admin('ledger_initialised', '', '', ARGV[2])
 return { 'OK' }

@@ -11,6 +11,23 @@ local function fleets_of(label)
   return fleets
 end
 
+-- The fleets of a label that are counted, and the caps of each as they are stored. The meta hash says how long such
+-- prefixes are ('4,12,'): a call asks for these few, and only where it does not say so for every prefix of its label.
+local function counted_fleets(label)
+  local lengths = redis.call('HGET', META, 'fleet_lengths')
+  local asked, fleets, caps = lengths and {} or fleets_of(label), {}, {}
+  for length in (lengths or ''):gmatch('%d+') do
+    length = tonumber(length)
+    if length <= #label then asked[#asked + 1] = 'fleet:' .. label:sub(1, length) end
+  end
+  if #asked == 0 then return fleets, caps end
+  local raw = redis.call('HMGET', CAPS, unpack(asked))
+  for index, fleet in ipairs(asked) do
+    if raw[index] then fleets[#fleets + 1], caps[#caps + 1] = fleet, raw[index] end
+  end
+  return fleets, caps
+end
+
 -- Lists are stored as '\nPOST /v1/refunds\nGET /v1/balance\n': membership is one plain find.
 local function listed(list, item)
   return list:find('\n' .. item .. '\n', 1, true) ~= nil
@@ -38,7 +55,7 @@ local function load_run(digest)
     'expires_ms', 'revoked_ms')
   if not raw[1] then return nil end
   return {
-    key = key, run_id = raw[1], label = raw[2], fleets = fleets_of(raw[2]), vendors = raw[3],
+    key = key, run_id = raw[1], label = raw[2], vendors = raw[3],
     policy = read_policy(raw[4]),
     caps = { cap_of(raw[5], 'cap_day'), cap_of(raw[6], 'cap_month'), cap_of(raw[7], 'cap_total') },
     expires_ms = cap_of(raw[8], 'expires_ms'), revoked_ms = cap_of(raw[9], 'revoked_ms'),
@@ -48,7 +65,7 @@ end
 -- What freezes a call: 'run:…', 'fleet:…', 'vendor:…', 'all', or nil. One lookup, however many freezes there are.
 local function freeze_of(run, vendor)
   if redis.call('HLEN', FROZEN) == 0 then return nil end
-  local fields = { 'run:' .. run.run_id, unpack(run.fleets) }
+  local fields = { 'run:' .. run.run_id, unpack(fleets_of(run.label)) }
   fields[#fields + 1] = 'vendor:' .. vendor
   fields[#fields + 1] = 'all'
   local raw = redis.call('HMGET', FROZEN, unpack(fields))

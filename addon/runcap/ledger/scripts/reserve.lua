@@ -30,7 +30,7 @@ local micros, life_ms = number_of(ARGV[5], 'micros'), number_of(ARGV[6], 'deadli
 local object, needs_allow, idem_digest, fingerprint = ARGV[8], ARGV[9] == '1', ARGV[10], ARGV[11]
 local account, country, currency, is_refund, send_digest = ARGV[12], ARGV[13], ARGV[14], ARGV[15] == '1', ARGV[16]
 
-local refusal = not_ready()
+local refusal, epoch = not_ready()
 if refusal then return refusal end
 if redis.call('ZSCORE', OPEN, id) then error('RUNCAP the reservation id is in use', 0) end
 
@@ -59,16 +59,14 @@ end
 local uncounted = is_refund and run.policy.count_refunds == false
 local counts = replay == '' and not uncounted
 
--- Every selector that counts this call, the run's own first, with its caps. All prefixes of the label and the vendor
--- are one lookup, however many caps there are.
+-- Every selector that counts this call, with its caps. A run and a vendor are always counted.
 local day = day_of(now)
-local selectors, caps = { 'run:' .. run.run_id }, { run.caps }
-local fields = { 'vendor:' .. vendor, unpack(run.fleets) }
-local raw = redis.call('HMGET', CAPS, unpack(fields))
-for index, field in ipairs(fields) do
-  if raw[index] or index == 1 then -- a vendor is always counted
-    selectors[#selectors + 1], caps[#caps + 1] = field, raw[index] and split_caps(raw[index]) or {}
-  end
+local vendor_caps = redis.call('HGET', CAPS, 'vendor:' .. vendor)
+local selectors = { 'run:' .. run.run_id, 'vendor:' .. vendor }
+local caps = { run.caps, vendor_caps and split_caps(vendor_caps) or {} }
+local fleets, fleet_caps = counted_fleets(run.label)
+for index, fleet in ipairs(fleets) do
+  selectors[#selectors + 1], caps[#caps + 1] = fleet, split_caps(fleet_caps[index])
 end
 
 local entries = object ~= '' and load_entries(vendor, object, selectors) or nil
@@ -114,4 +112,4 @@ if idem ~= '' and replay == '' then
   redis.call('PEXPIRE', PREFIX .. 'idem:' .. idem, text_of(idem_ttl_ms))
 end
 return { 'OK', run.run_id, run.label, text_of(deltas[1]), spent,
-  tightest and text_of(math.max(0, tightest.left)) or '', redis.call('HGET', META, 'epoch') }
+  tightest and text_of(math.max(0, tightest.left)) or '', epoch }

@@ -21,10 +21,8 @@ local function reopen(id, deadline_ms, text)
   local reservation = load_reservation(id)
   local held_by, lines = {}, {}
   for _, selector in ipairs(reservation.selectors) do held_by[selector] = true end
-  for _, fleet in ipairs(fleets_of(reservation.label)) do
-    if not held_by[fleet] and redis.call('HGET', CAPS, fleet) then
-      lines[#lines + 1] = hold_line(fleet, reservation.amounts[1])
-    end
+  for _, fleet in ipairs((counted_fleets(reservation.label))) do
+    if not held_by[fleet] then lines[#lines + 1] = hold_line(fleet, reservation.amounts[1]) end
   end
   redis.call('APPEND', reservation.key, table.concat(lines))
   redis.call('ZADD', OPEN, text_of(number_of(deadline_ms, 'deadline_ms')), id)
