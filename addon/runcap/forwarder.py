@@ -15,7 +15,9 @@ import asyncio
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +58,10 @@ class _Attempt:
     began: float = field(default_factory=time.monotonic)
     reused: bool = False
     """It went over a connection that had been idle in the pool."""
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("attempt")
+"""The one that is being made, for the connector to note in it what it alone knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,25 @@ class _DialElsewhere(AbstractResolver):
         pass
 
 
+class _NotingConnector(aiohttp.TCPConnector):
+    """Notes whether an attempt's connection was idle in the pool. aiohttp's tracing would, for a tenth of a call."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._used: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's)
+    ) -> aiohttp.connector.Connection:
+        connection = await super().connect(req, traces, timeout)
+        _attempt.get().reused = connection.protocol in self._used
+        self._used.add(connection.protocol)
+        return connection
+
+
 class Forwarder:
     """Sends calls and lookups to the vendors over pooled, verified connections."""
 
@@ -120,9 +145,9 @@ class Forwarder:
             first_byte_seconds: bounds the vendor's silence, before the first byte of its answer and within it.
         """
         self._routes = routes
-        self._timeout = aiohttp.ClientTimeout(
-            total=timeout_seconds, sock_connect=connect_seconds, sock_read=first_byte_seconds
-        )
+        # A bound on silence that the whole call's bound comes before would only cost a timer for each read.
+        silence = first_byte_seconds if first_byte_seconds and first_byte_seconds < timeout_seconds else None
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect_seconds, sock_read=silence)
         self._timeout_seconds = timeout_seconds
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._fresh: dict[str, aiohttp.ClientSession] = {}
@@ -133,25 +158,22 @@ class Forwarder:
         for name, route in self._routes.items():
             context, resolver = _client_context(route), _DialElsewhere(route)
             self._sessions[name] = self._session(
-                aiohttp.TCPConnector(
+                _NotingConnector(
                     ssl=context, resolver=resolver, limit=_POOL_LIMIT, keepalive_timeout=_KEEPALIVE_SECONDS
                 )
             )
             self._fresh[name] = self._session(
-                aiohttp.TCPConnector(ssl=context, resolver=resolver, limit=_POOL_LIMIT, force_close=True)
+                _NotingConnector(ssl=context, resolver=resolver, limit=_POOL_LIMIT, force_close=True)
             )
         return self
 
     def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-        tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_note_reuse)
         return aiohttp.ClientSession(
             connector=connector,
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             skip_auto_headers=("Content-Type", "User-Agent", "Accept"),
-            trace_configs=[tracing],
             middlewares=(_never_again,),
         )
 
@@ -196,6 +218,7 @@ class Forwarder:
         signature: tuple[tuple[str, str], ...],
         attempt: _Attempt,
     ) -> Response:
+        _attempt.set(attempt)
         url = f"https://{host}{upstream.path}" + (f"?{upstream.query}" if upstream.query else "")
         async with session.request(
             upstream.method,
@@ -203,7 +226,6 @@ class Forwarder:
             headers=[*upstream.headers, *signature, ("accept-encoding", "identity")],
             data=upstream.body or None,
             allow_redirects=False,
-            trace_request_ctx=attempt,
         ) as answer:
             if answer.status < 200:
                 answer.close()
@@ -212,14 +234,10 @@ class Forwarder:
             return Response(
                 status=answer.status,
                 headers=tuple(
-                    (name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.raw_headers
+                    [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in answer.raw_headers]
                 ),
                 body=body,
             )
-
-
-async def _note_reuse(_: aiohttp.ClientSession, context: Any, __: aiohttp.TraceConnectionReuseconnParams) -> None:
-    context.trace_request_ctx.reused = True
 
 
 async def _never_again(

@@ -182,7 +182,7 @@ async def test_a_fleet_is_counted_on_while_it_has_no_cap(ledger: Ledger) -> None
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_fleet_of_any_length_is_found(ledger: Ledger, known: bool) -> None:
-    """Also by a ledger that does not know how long the prefixes are; one that knows it wrongly is found by the check."""
+    """Also by a ledger that does not know how long the prefixes are; the check finds one that knows it wrongly."""
     if not known:
         await redis(ledger, "HDEL", keys.meta(ledger._client.prefix), "fleet_lengths")
     run = await issue(ledger, label="billing-nightly")

@@ -30,7 +30,7 @@ _FORBIDDEN_HEADERS = {
     "x-http-method": "send the real method",
     "x-method-override": "send the real method",
 }
-_ONCE = ("host", "authorization", "content-type", "idempotency-key", "stripe-account", "stripe-version")
+_ONCE = frozenset({"host", "authorization", "content-type", "idempotency-key", "stripe-account", "stripe-version"})
 
 _AUDITABLE_SEGMENT = re.compile(r"2010-04-01|(?![0-9.-]{7,}$)[A-Za-z0-9_.-]{1,128}", re.ASCII)
 """The date is the version in Twilio's paths, the one segment of digits that is certainly nobody's number."""
@@ -46,17 +46,11 @@ def admit(message: Message, vendor: Vendor, *, gateway: bool) -> Request:
     """
     if message.method not in METHODS:
         raise refuse(Code.MALFORMED, f"The method {message.method} is not one that {vendor.name} has.")
-    for name, advice in _FORBIDDEN_HEADERS.items():
-        if message.values(name):
-            raise refuse(Code.MALFORMED, f"The header {name} is not accepted: {advice}.")
-    for name in _ONCE:
-        if len(message.values(name)) > 1:
-            raise refuse(Code.MALFORMED, f"The header {name} is sent more than once.")
-    hosts = message.values("host")
-    if not hosts:
+    host = _checked_headers(message).get("host")
+    if host is None:
         raise refuse(Code.MALFORMED, "The header host is missing.")
-    if not gateway and hosts[0] not in (vendor.host, f"{vendor.host}:443"):
-        raise refuse(Code.MALFORMED, f"The header host names {hosts[0]!r} in a tunnel to {vendor.host}.")
+    if not gateway and host not in (vendor.host, f"{vendor.host}:443"):
+        raise refuse(Code.MALFORMED, f"The header host names {host!r} in a tunnel to {vendor.host}.")
     path, mark, query = message.target.partition("?")
     if _PATH.fullmatch(path) is None or _DOTS.search(path) is not None:
         raise refuse(Code.MALFORMED, "The path is not a plain absolute path: no encoding, no empty or dot segment.")
@@ -73,6 +67,19 @@ def admit(message: Message, vendor: Vendor, *, gateway: bool) -> Request:
         body=body,
         gateway=gateway,
     )
+
+
+def _checked_headers(message: Message) -> dict[str, str]:
+    """Those headers that may be sent once, by name; none of them is there twice, and none that is forbidden at all."""
+    once: dict[str, str] = {}
+    for name, value in message.headers:
+        if name in _FORBIDDEN_HEADERS:
+            raise refuse(Code.MALFORMED, f"The header {name} is not accepted: {_FORBIDDEN_HEADERS[name]}.")
+        if name in _ONCE:
+            if name in once:
+                raise refuse(Code.MALFORMED, f"The header {name} is sent more than once.")
+            once[name] = value
+    return once
 
 
 def audit_path(target: str) -> str:

@@ -5,13 +5,16 @@ vendor first (the amount of a PaymentIntent, say) is a generator: it yields a `L
 The guard runs the generator, so the same code prices a call in a test with canned answers.
 """
 
-import json
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+import msgspec
+
 from runcap.decision import Code, Deny, refuse
+
+_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ class Response:
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; empty if it is anything else."""
         try:
-            decoded = json.loads(self.body)
+            decoded = _decode(self.body)
         except (ValueError, RecursionError):
             return {}
         return decoded if isinstance(decoded, dict) else {}

@@ -24,6 +24,8 @@ _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _RAW = re.compile(r"[^\x00-\x1f\x7f;#]*")
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,99}[<>]?)((?:\[[^\[\]\x00-\x1f\x7f]{0,100}\])*)")
 _BRACKET = re.compile(r"\[([^\]]*)\]")
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
+"""What `urllib.parse.quote_plus` leaves as it is."""
 _INDEX = re.compile(r"0|[1-9][0-9]{0,3}", re.ASCII)
 _SHAPES = {"value": "a value", "append": "name[]", "index": "name[0]", "key": "name[key]"}
 
@@ -51,7 +53,7 @@ class Form:
             Refused: ``malformed`` if the key is there as a list or an object (``amount[]``, ``amount[0]``).
         """
         value = self._by_key.get(key)
-        if value is None and any(other.startswith(f"{key}[") for other in self._by_key):
+        if value is None and self.below(key):
             raise refuse(Code.MALFORMED, f"The parameter {key} must be one plain value.")
         return value
 
@@ -61,6 +63,8 @@ class Form:
 
     def below(self, name: str) -> tuple[Pair, ...]:
         """The pairs whose key is ``name`` or anything in its brackets."""
+        if name.partition("[")[0] not in self.names:
+            return ()
         return tuple(pair for pair in self.pairs if pair[0] == name or pair[0].startswith(f"{name}["))
 
     def encode(self) -> bytes:
@@ -132,7 +136,7 @@ def from_json(decoded: Mapping[str, object]) -> Form:
 
 def encode(pairs: Iterable[Pair]) -> bytes:
     """Write pairs canonically: as `parse` reads them, the brackets of keys plain, as Stripe's own SDKs do."""
-    return "&".join(f"{quote_plus(key, safe='[]')}={quote_plus(value)}" for key, value in pairs).encode("ascii")
+    return "&".join([f"{_quoted(key, safe='[]')}={_quoted(value)}" for key, value in pairs]).encode("ascii")
 
 
 def flatten(name: str, value: object) -> list[Pair]:
@@ -153,6 +157,11 @@ def flatten(name: str, value: object) -> list[Pair]:
     if isinstance(value, list) and value:
         return [pair for index, child in enumerate(value) for pair in flatten(f"{name}[{index}]", child)]
     raise _malformed(f"the value of {name[:60]!r} is a {type(value).__name__} that a form cannot carry")
+
+
+def _quoted(text: str, safe: str = "") -> str:
+    """Most texts have nothing to quote, and finding that out is cheaper than quoting."""
+    return text if _UNRESERVED.fullmatch(text) is not None else quote_plus(text, safe=safe)
 
 
 def _pair(piece: str) -> Pair:
@@ -179,6 +188,9 @@ def _check_key(key: str, shapes: dict[str, str]) -> None:
     if match is None:
         raise _malformed(f"the parameter name {key[:60]!r} is not canonical")
     path, brackets = match.groups()
+    if not brackets:
+        _note_shape(shapes, key, "value")
+        return
     inner = _BRACKET.findall(brackets)
     if len(inner) > MAX_DEPTH:
         raise _malformed(f"the parameter name {key[:60]!r} has more than {MAX_DEPTH} brackets")

@@ -183,7 +183,7 @@ def _checked(read: Form) -> Form:
 def _lower_currency(read: Form) -> Form:
     """Write ``currency`` as Stripe does: SDKs pass on whatever case their user wrote."""
     code = amounts.currency(read)
-    if code is None:
+    if code is None or read.get("currency") == code.lower():
         return read
     return Form(tuple((name, code.lower() if name == "currency" else value) for name, value in read.pairs))
 
