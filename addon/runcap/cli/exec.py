@@ -1,12 +1,15 @@
 """`runcap exec`: one command, one run, one cap."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,12 +23,22 @@ from runcap.ledger.policy import Policy
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _CONNECT_SECONDS = 3.0
+_SIGNALLED = 128
+"""Exit codes above it are those of commands that a signal has ended."""
+_NOTHING_CAME = (
+    "runcap: CMD failed, and made no call that came here. If it should have, `runcap doctor` tells what does not come "
+    "through; Python's options -I, -E and -S leave out what `runcap exec` has put into PYTHONPATH."
+)
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @run_options
 @proxy_option
 @shim_option
+@click.option(
+    "--summary", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what the run has spent, was refused and has left there, as JSON.",
+)  # fmt: skip
 @config_option
 @click.argument("command", metavar="CMD...", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec(  # noqa: A001 (the command's name)
@@ -39,12 +52,14 @@ def exec(  # noqa: A001 (the command's name)
     policy: Policy,
     proxy: str | None,
     shim: bool,
+    summary: Path | None,
     config_path: Path | None,
     command: tuple[str, ...],
 ) -> int:
     """Issue a run, run CMD behind the proxy, revoke the run, and print what it has spent, was refused, and has left.
 
-    Exits as CMD does (128 plus the signal's number if one ended it), or with 1 if the run could not be revoked.
+    Exits as CMD does (128 plus the signal's number if one ended it), or with 1 if the run could not be revoked. CMD's
+    stdout is its own; what runcap says goes to stderr.
     CMD's environment has the vault key and no real secret. That is no sandbox: a command that runs as the same user
     can read that user's files.
     """
@@ -57,29 +72,41 @@ def exec(  # noqa: A001 (the command's name)
     caps = caps_of(daily_usd, monthly_usd, total_usd)
     vault_key, run = new_run(label, caps, vendors=vendors, policy=policy)
     config = load(config_path)
+    asyncio.run(_find_proxy(proxy_address(config, proxy)))
     variables = agent_environment(config, vault_key, proxy, shim=shim)
     environment = own_environment(config, {**variables, "RUNCAP_RUN_ID": run.run_id})
-
-    async def run_it() -> int:
-        await _find_proxy(proxy_address(config, proxy))
-        return await _run(config, run, ttl_ms, command=command, environment=environment)
-
-    return asyncio.run(run_it())
+    return asyncio.run(_run(_Job(command, environment, summary), config, run, ttl_ms))
 
 
-async def _run(config: Config, run: Run, ttl_ms: int, *, command: tuple[str, ...], environment: dict[str, str]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is to be run."""
+
+    command: tuple[str, ...]
+    environment: dict[str, str]
+    summary: Path | None
+
+
+async def _run(job: _Job, config: Config, run: Run, ttl_ms: int) -> int:
     from runcap.cli._context import open_ledger
+    from runcap.cli._meeting import what_hinders
     from runcap.cli.keys import issue_run
 
     # Signals are caught until the key is revoked: one that ended us in between would leave it good.
     with _signals_for_later() as pending:
         async with open_ledger(config) as ledger:
             run = await issue_run(ledger, run, ttl_ms)
+            code = 1
             try:
-                code = await _wait_for(command, environment, pending)
+                problem = await asyncio.to_thread(what_hinders, job.environment, config.home)
+                if problem is not None:
+                    raise click.ClickException(problem)
+                code = await _wait_for(job.command, job.environment, pending)
             finally:
-                ended = await _end(ledger, run, config)
-    return code if ended else code or 1
+                revoked = await _revoke(ledger, run)
+            if revoked:
+                await _tell(ledger, run, config, code, job.summary)
+    return code if revoked else code or 1
 
 
 async def _find_proxy(address: Listen) -> None:
@@ -139,21 +166,40 @@ def _signals_for_later() -> Iterator[_Pending]:
             loop.remove_signal_handler(signum)
 
 
-async def _end(ledger: Ledger, run: Run, config: Config) -> bool:
-    """Revoke the key and say what it has spent; says whether the key is gone for certain."""
+async def _revoke(ledger: Ledger, run: Run) -> bool:
+    """Revoke the key; says whether it is gone for certain."""
     from runcap.cli._context import actor
-    from runcap.cli._ended import ending_line
 
     try:
         await ledger.revoke(run.run_id, actor())
     except Refused as error:
         click.echo(f"runcap: {error} The key is good until it expires: `runcap keys revoke {run.run_id}`.", err=True)
         return False
+    return True
+
+
+async def _tell(ledger: Ledger, run: Run, config: Config, code: int, summary: Path | None) -> None:
+    """Say on stderr, and in a file if one is wanted, how the run has ended."""
+    from runcap.cli._ended import read_ended
+
     try:
-        click.echo(await ending_line(ledger, run, config.audit_path), err=True)
+        ended = await read_ended(ledger, run, config.audit_path)
     except Refused as error:
         click.echo(f"runcap: {error} What run {run.run_id} has spent is in `runcap runs`.", err=True)
-    return True
+        return
+    click.echo(ended.line, err=True)
+    if 0 < code < _SIGNALLED and ended.calls == 0:
+        click.echo(_NOTHING_CAME, err=True)
+    if summary is not None:
+        _write(summary, {**ended.fields, "exit_code": code})
+
+
+def _write(summary: Path, fields: dict[str, Any]) -> None:
+    """A summary that cannot be written changes nothing about how the command has ended."""
+    try:
+        summary.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        click.echo(f"runcap: {summary} cannot be written: {error.strerror}.", err=True)
 
 
 def _in_foreground() -> bool:
