@@ -53,3 +53,20 @@ def test_without_the_shim() -> None:
     with_shim, without = variables({}), variables({}, shim=False)
     assert {"PYTHONPATH", "NODE_OPTIONS"} == set(with_shim) - set(without)
     assert without == {name: with_shim[name] for name in without}
+
+
+def test_a_companys_roots_are_kept() -> None:
+    """The bundle has them, so Node is given the bundle; where it found them is remembered, and only once."""
+    given = {"SSL_CERT_FILE": "/company/ca.pem", "NODE_EXTRA_CA_CERTS": "/company/node.pem"}
+    first = variables(given)
+    remembered = {f"RUNCAP_OUTER_{name}": path for name, path in given.items()}
+    assert remembered.items() <= first.items()
+    assert ("/ca/bundle.pem", "/ca/bundle.pem") == (first["NODE_EXTRA_CA_CERTS"], first["DENO_CERT"])
+    assert first == variables(first)
+    assert "/ca/ca.pem" == variables({})["NODE_EXTRA_CA_CERTS"]
+
+
+def test_twilios_other_hosts() -> None:
+    """Its SDKs would make api.sydney.au1.twilio.com of an edge and a region, which no vendor's call may go to."""
+    found = variables({"TWILIO_EDGE": "sydney", "TWILIO_REGION": ""})
+    assert ("", False) == (found["TWILIO_EDGE"], "TWILIO_REGION" in found)

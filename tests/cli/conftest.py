@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runcap.cli import main
+from runcap.pki.trust import ADDS, REPLACES
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ type Runcap = Callable[..., Result]
 @pytest.fixture
 def runcap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Runcap:
     """Run ``runcap ARGS…``; the embedded ledger starts and stops with each command, and keeps what it knows."""
-    for name in ("RUNCAP_CONFIG", "RUNCAP_MASTER_KEY", "RUNCAP_VAULT_KEY", "SSL_CERT_FILE"):
+    for name in ("RUNCAP_CONFIG", "RUNCAP_MASTER_KEY", "RUNCAP_VAULT_KEY", REPLACES, *ADDS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RUNCAP_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -165,3 +165,14 @@ require('https').get('https://api.stripe.com/v1/balance').on('error', async (err
     message = "runcap's proxy at 127.0.0.1:9 cannot be reached:"
     said = json.loads(_run("node", "-e", script, env={**RUNCAP, **shim_variables({})}).stdout)
     assert [["ECONNREFUSED", message]] * 2 == said
+
+
+def test_node_does_not_warn_of_the_proxy(node: Path) -> None:
+    """What Node 22 says of NODE_USE_ENV_PROXY in each process is left out; other warnings are not."""
+    mine = node / "mine.cjs"
+    mine.write_text("process.emitWarning('of the proxy', 'ExperimentalWarning', 'UNDICI-EHPA');\n")
+    script = "setImmediate(() => setImmediate(() => process.emitWarning('mine', 'Warning', process.argv[1])))"
+    env = {**RUNCAP, **shim_variables({"NODE_OPTIONS": f"--require={mine}"})}
+    assert "of the proxy" not in _run("node", "-e", script, "other", env=env).stderr
+    assert "mine" in _run("node", "-e", script, "UNDICI-EHPA", env=env).stderr
+    assert "of the proxy" in _run("node", "-e", script, "other", env={**env, "RUNCAP_PROXY": ""}).stderr

@@ -12,10 +12,14 @@ from urllib.parse import urlsplit
 
 from runcap.agents.javastore import PASSWORD
 from runcap.hosts import KNOWN_VENDORS
+from runcap.pki.trust import ADDS, OUTER, REPLACES
 from runcap.shims import shim_variables, without_shims
 
 OWN_HOST = "runcap.local"
 """Answered by the proxy itself, over plain HTTP: an agent asks it for its budget."""
+
+_ELSEWHERE = ("TWILIO_EDGE", "TWILIO_REGION")
+"""Twilio's SDKs make another host of these, such as api.sydney.au1.twilio.com. Empty is the same as not set."""
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OUR_JAVA_OPTION = re.compile(r"-D(https\.proxy(Host|Port)|http\.nonProxyHosts|javax\.net\.ssl\.trustStore\w*)=")
@@ -51,7 +55,8 @@ def agent_variables(
     spot: Spot, place: Place, vault_key: str, environment: Mapping[str, str], *, shim: bool
 ) -> dict[str, str]:
     """All variables by name, for an agent that would have `environment` without them."""
-    variables = _proxy_variables(spot.proxy, environment) | _trust_variables(place) | _keys(vault_key)
+    variables = _proxy_variables(spot.proxy, environment) | _trust_variables(place, environment) | _keys(vault_key)
+    variables |= {name: "" for name in _ELSEWHERE if environment.get(name)}
     variables |= {
         "RUNCAP_PROXY": spot.proxy,
         "RUNCAP_VAULT_KEY": vault_key,
@@ -91,17 +96,32 @@ def _covers_ours(entry: str) -> bool:
     return (entry.startswith("*") and not name) or any(f".{host}".endswith(f".{name}") for host in ours if name)
 
 
-def _trust_variables(place: Place) -> dict[str, str]:
+def _trust_variables(place: Place, environment: Mapping[str, str]) -> dict[str, str]:
+    outer = _outer_files(place, environment)
+    # Node and Deno add this to their own lists, so that the root alone is right, unless somebody had added to them.
+    added = place.bundle if outer else place.root
     return {
         "SSL_CERT_FILE": place.bundle,  # OpenSSL and with it httpx, aiohttp and Ruby; Go; Rust
         "REQUESTS_CA_BUNDLE": place.bundle,  # requests, and with it twilio and resend for Python
         "CURL_CA_BUNDLE": place.bundle,
         "GIT_SSL_CAINFO": place.bundle,
         "TWILIO_CA_BUNDLE": place.bundle,  # twilio-node where it makes its own agent
-        # Node and Deno add this to their own lists, so the root alone is right.
-        "NODE_EXTRA_CA_CERTS": place.root,
-        "DENO_CERT": place.root,
+        "NODE_EXTRA_CA_CERTS": added,
+        "DENO_CERT": added,
+        **outer,
     }
+
+
+def _outer_files(place: Place, environment: Mapping[str, str]) -> dict[str, str]:
+    """The files that the user's own tools trust: the bundle has what is in them, and has to find them again."""
+    found: dict[str, str] = {}
+    for name in (REPLACES, *ADDS):
+        value = environment.get(name, "")
+        if value in (place.bundle, place.root):
+            value = environment.get(f"{OUTER}{name}", "")
+        if value:
+            found[f"{OUTER}{name}"] = value
+    return found
 
 
 def _keys(vault_key: str) -> dict[str, str]:

@@ -44,10 +44,10 @@ def check_variables(environment: Mapping[str, str], expected: Mapping[str, str],
         mends: the lines that mend.
     """
     names = [name for name in expected if name not in (*_SHIM, *_FOR_PEOPLE)]
-    missing = [name for name in names if not environment.get(name)]
+    missing = [name for name in names if expected[name] and not environment.get(name)]
     if missing:
         return fault("variables", f"not set: {_listed(missing)}", mends.environment())
-    other = [name for name in names if environment[name] != expected[name]]
+    other = [name for name in names if environment.get(name, "") != expected[name]]
     if other:
         return fault("variables", f"not as `runcap env` sets them: {_listed(other)}", mends.environment())
     open_ways = [name for name in ("NO_PROXY", "no_proxy") if environment.get(name, "") != expected[name]]

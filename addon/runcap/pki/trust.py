@@ -18,6 +18,13 @@ BUNDLE = "bundle.pem"
 RETIRED = "retired.pem"
 """Roots of ours that have been replaced."""
 
+OUTER = "RUNCAP_OUTER_"
+"""Before a variable's name: the file that stood there before `runcap env` put the bundle there."""
+
+REPLACES = "SSL_CERT_FILE"
+ADDS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+"""Where an operator has named roots of a company's, say: the first instead of the system's, the others besides."""
+
 _WELL_KNOWN = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Alpine, Arch
     "/etc/pki/tls/certs/ca-bundle.crt",  # RHEL, Fedora
@@ -49,25 +56,28 @@ def _retired(folder: Path) -> set[bytes]:
 
 
 def _system_roots(ours: set[bytes]) -> list[bytes]:
-    """The roots of the first list that has any; SSL_CERT_FILE is asked first, for corporate roots."""
-    candidates = (
-        os.environ.get("SSL_CERT_FILE"),
-        ssl.get_default_verify_paths().openssl_cafile,
-        *_WELL_KNOWN,
-        certifi.where(),
-    )
-    for candidate in candidates:
-        if not candidate:
-            continue
-        try:
-            blocks = _blocks(Path(candidate).read_bytes())
-        except OSError:
-            continue
-        # A list that begins with a root of ours is a bundle of ours, exported into this very environment: were it
-        # taken for the system's, removed roots would stay in it for ever.
-        if blocks and blocks[0] not in ours:
-            return blocks
-    return []
+    """The roots of the first list that has any, SSL_CERT_FILE before the system's, and those that are named besides."""
+    paths = (*_named(REPLACES), ssl.get_default_verify_paths().openssl_cafile, *_WELL_KNOWN, certifi.where())
+    lists = (_foreign(path, ours) for path in paths)
+    first: list[bytes] = next(filter(None, lists), [])
+    return [*first, *(block for name in ADDS for path in _named(name) for block in _foreign(path, ours))]
+
+
+def _named(variable: str) -> list[str | None]:
+    return [os.environ.get(variable), os.environ.get(f"{OUTER}{variable}")]
+
+
+def _foreign(path: str | None, ours: set[bytes]) -> list[bytes]:
+    """The roots in a file; none if it cannot be read, or is ours.
+
+    A list that begins with a root of ours is a bundle of ours, exported into this very environment: were it taken for
+    the system's, removed roots would stay in it for ever.
+    """
+    try:
+        blocks = _blocks(Path(path).read_bytes()) if path else []
+    except OSError:
+        return []
+    return [] if blocks and blocks[0] in ours else blocks
 
 
 def _blocks(pem: bytes) -> list[bytes]:

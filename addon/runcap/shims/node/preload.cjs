@@ -21,6 +21,7 @@ if (proxy && hosts.size && !globalThis[LOADED]) {
   globalThis[LOADED] = true;
   teachAgents();
   teachFetch();
+  dropWarning();
 }
 
 /** https.Agent opens each connection in createConnection; agents that come with a proxy have their own. */
@@ -78,6 +79,19 @@ function connectForFetch({ hostname, servername }, callback) {
       secure.removeAllListeners('error');
       callback(null, secure);
     });
+  });
+}
+
+/** Node 22 warns in every process that NODE_USE_ENV_PROXY is experimental: the agent's stderr stays as it was. */
+function dropWarning() {
+  const original = process.emit;
+  const quiet = function emit(name, warning) {
+    if (name === 'warning' && warning && warning.code === 'UNDICI-EHPA') return false;
+    return original.apply(this, arguments);
+  };
+  process.emit = quiet;
+  setImmediate(() => {
+    if (process.emit === quiet) process.emit = original; // the warning is told before anything else, or never
   });
 }
 
