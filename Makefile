@@ -21,8 +21,9 @@ demo: $(STAMP)  ## fake vendors, the real proxy, the real SDKs: an agent runs in
 run: $(STAMP)  ## runcap up, with runcap.toml (written with comments on first use)
 	@$(BIN)/runcap up
 
-test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+# A run starts hundreds of processes: where bytecode is not kept, each would compile all of it anew.
+test: $(STAMP)  ## everything, in four processes; or ARGS="tests/x.py -k y", in one
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -12,10 +12,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "addon")]
 
-from tests.e2e.chaos import ChaosUp, Round  # noqa: E402 (the path comes first)
+from tests.e2e.chaos import ROUND_SECONDS, ChaosUp, Round  # noqa: E402 (the path comes first)
 from tests.fakes import FakeVendors  # noqa: E402
-
-ROUND_SECONDS = 20
 
 
 def main() -> int:

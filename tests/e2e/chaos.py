@@ -9,7 +9,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,9 +24,11 @@ from runcap.ledger.ledger import Ledger
 from tests.e2e.agents_running import AGENTS
 from tests.e2e.client import Caller
 from tests.e2e.harness import IssuedRun, RuncapUp
+from tests.e2e.servers import free_port
 from tests.e2e.waiting import wait_until
 from tests.fakes import FakeVendors
 
+ROUND_SECONDS = 20
 POUNDERS = 4
 _SIDE_BY_SIDE = 4
 _RUN_CAP_USD = 700
@@ -42,8 +43,8 @@ class ChaosUp(RuncapUp):
     def __init__(self, folder: Path, fakes: FakeVendors) -> None:
         super().__init__(folder, fakes, workers=2, vendor_timeout_seconds=2)
         text = self.config_file.read_text(encoding="utf-8").replace("grace_seconds = 5", "grace_seconds = 2")
-        for port in _free_ports(2):
-            text = text.replace("127.0.0.1:0", f"127.0.0.1:{port}", 1)
+        for _ in range(2):
+            text = text.replace("127.0.0.1:0", f"127.0.0.1:{free_port()}", 1)
         self.config_file.write_text(text, encoding="utf-8")
 
     @property
@@ -250,12 +251,3 @@ def _pounding(up: ChaosUp, runs: list[IssuedRun]) -> Iterator[dict[str, Any]]:
 def _send(pid: int, signum: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signum)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has just now. They have to be known before the first start, since the second uses them too."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

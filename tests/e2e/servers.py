@@ -1,5 +1,6 @@
 """Redis or Valkey servers on free loopback ports, as an operator would run them; each ends with its test."""
 
+import secrets
 import shutil
 import socket
 import subprocess
@@ -15,13 +16,7 @@ from redis.exceptions import RedisError
 from runcap.ledger.server import find_binary
 
 _START_SECONDS = 20.0
-
-
-def _free_port_with_bus() -> int:
-    """One whose cluster bus, 10,000 above, is free too, and is a port at all."""
-    while (port := free_port()) > 55_535:
-        pass
-    return port
+_GIVEN: set[int] = set()
 
 
 def installed_binary() -> Path:
@@ -39,7 +34,7 @@ class Server:
         """Prepare; `settings` are options of its command line, or one file for a Sentinel."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = port or (_free_port_with_bus() if "--cluster-enabled" in settings else free_port())
+        self.port = port or free_port()
         self._settings = settings
         self._binary = installed_binary()
         self._process: subprocess.Popen[bytes] | None = None
@@ -116,8 +111,15 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nobody has just now: others have to be told of it before its server starts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody has just now, for a server that others are told of before it starts, or that comes back on it.
+
+    None of those that the system gives to whoever asks for any port, from 32,768 on: in between another test, or just a
+    connection of its, could get it. The bus of a cluster's node, 10,000 above, is none of these either.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(10_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _GIVEN:
+                _GIVEN.add(port)
+                return port
