@@ -127,8 +127,9 @@ async def test_bytes_that_are_no_protocol_end_the_connection() -> None:
 
 
 async def test_a_password_and_a_database_are_said_first() -> None:
-    """AUTH and SELECT go out before the first command, and a refused password is an error."""
+    """AUTH and SELECT go out before the first command; a refused password is an error, and ends the connection."""
     seen: list[list[bytes]] = []
+    ended: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ValueError, asyncio.IncompleteReadError):
@@ -137,6 +138,7 @@ async def test_a_password_and_a_database_are_said_first() -> None:
                 seen.append(command)
                 refused = command[-1] == b"wrong"
                 writer.write(b"-WRONGPASS no\r\n" if refused else b"+OK\r\n")
+        ended.put_nowait(seen[-1][-1])
         writer.close()
 
     async with server(listen) as url:
@@ -148,6 +150,8 @@ async def test_a_password_and_a_database_are_said_first() -> None:
         bad = Pipe(f"redis://:wrong@{address}", 2)
         with pytest.raises(AuthenticationError):
             await bad.execute("PING")
+        async with asyncio.timeout(10):
+            assert {b"PING", b"wrong"} == {await ended.get(), await ended.get()}
         bad.close()
 
 

@@ -82,7 +82,11 @@ class Pipe:
                     _, wire = await loop.create_connection(
                         lambda: _Wire(self._timeout_seconds), host, port, ssl=_tls(options)
                     )
-                await self._introduce(wire)
+                try:
+                    await self._introduce(wire)
+                except BaseException:
+                    wire.drop(RedisConnectionError("the server did not let us in"))
+                    raise
         except TimeoutError as error:
             raise RedisTimeoutError("the server did not let us in in time") from error
         return wire
