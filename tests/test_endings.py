@@ -1,6 +1,7 @@
 """How the ends of calls reach the ledger, and who waits for them."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -19,11 +20,13 @@ class SlowLedger:
     def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.ended: list[str] = []
+        self.patience: list[bool] = []
         self.failures = 0
         self.already = False
 
-    async def finish(self, end: End) -> Ended:
+    async def finish(self, end: End, *, patient: bool = False) -> Ended:
         """Wait for the gate."""
+        self.patience.append(patient)
         await self.gate.wait()
         if self.failures:
             self.failures -= 1
@@ -63,6 +66,15 @@ async def test_nobody_waits_for_what_stays_counted(endings: Endings, ledger: Slo
 
     await drained(endings, ledger)
     assert ["r1"] == ledger.ended
+    assert [True] == ledger.patience
+
+
+async def test_an_end_that_makes_room_is_not_kept_back(endings: Endings, ledger: SlowLedger) -> None:
+    """Where the run's policy bounds how many calls are under way, the next one may come as soon as this is answered."""
+    assert await endings.settle(End("r1", Ending.SETTLED), QUOTE, replace(HELD, ends_matter=True)) is None
+
+    await drained(endings, ledger)
+    assert [False] == ledger.patience
 
 
 @pytest.mark.parametrize(
@@ -78,6 +90,7 @@ async def test_money_that_comes_back_is_there_before_the_answer(endings: Endings
     ledger.gate.set()
 
     assert Ended(0, 7) == await endings.settle(end, QUOTE, HELD)
+    assert [False] == ledger.patience
     assert ["r1"] == ledger.ended
 
 

@@ -95,7 +95,7 @@ class FakeLedger:
         if self.denial is not None:
             raise Refused(self.denial)
 
-    async def finish(self, end: End) -> Ended:
+    async def finish(self, end: End, *, patient: bool = False) -> Ended:
         if self.failures_to_finish:
             self.failures_to_finish -= 1
             raise refuse(Code.LEDGER_UNAVAILABLE, "away")

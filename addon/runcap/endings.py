@@ -25,8 +25,8 @@ _MAX_PAUSE_SECONDS = 2.0
 class Finisher(Protocol):
     """What is asked of the ledger here (`runcap.ledger.ledger.Ledger`)."""
 
-    def finish(self, end: End) -> Awaitable[Ended]:
-        """End a reservation, once."""
+    def finish(self, end: End, *, patient: bool = False) -> Awaitable[Ended]:
+        """End a reservation, once; a patient one may go with the next command."""
 
 
 class Endings:
@@ -40,9 +40,9 @@ class Endings:
         self.under_way: set[asyncio.Task[Any]] = set()
         """For who wants to end the process: these are not in the ledger yet."""
 
-    def begin(self, end: End) -> asyncio.Task[Ended | None]:
-        """Bring an ending to the ledger, in the background."""
-        task = asyncio.create_task(self._finish(end))
+    def begin(self, end: End, *, patient: bool = False) -> asyncio.Task[Ended | None]:
+        """Bring an ending to the ledger, in the background; a patient one comes there about a millisecond later."""
+        task = asyncio.create_task(self._finish(end, patient=patient))
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)
         if end.object_id is not None:
@@ -55,11 +55,11 @@ class Endings:
         Returns:
             What the ledger did; None if that was not waited for, did not come in time, or had come before.
         """
-        finishing = self.begin(end)
         as_held = end.ending is not Ending.RELEASED and end.micros in (None, quote.micros) and not end.final
         if as_held or (held.held_micros == 0 and not end.final):
+            self.begin(end, patient=not held.ends_matter)
             return None
-        ended = await self.wait(finishing)
+        ended = await self.wait(self.begin(end))
         return None if ended is None or ended.already else ended
 
     async def wait(self, finishing: asyncio.Task[Ended | None]) -> Ended | None:
@@ -85,12 +85,12 @@ class Endings:
 
         finishing.add_done_callback(forget)
 
-    async def _finish(self, end: End) -> Ended | None:
+    async def _finish(self, end: End, *, patient: bool) -> Ended | None:
         pause = 0.05
         until = time.monotonic() + self._give_up_seconds
         while True:
             try:
-                ended = await self._ledger.finish(end)
+                ended = await self._ledger.finish(end, patient=patient)
             except Refused as refused:
                 if time.monotonic() > until:
                     logger.error("a call's ending did not reach the ledger (%s): it will be swept as spent", refused)

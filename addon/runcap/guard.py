@@ -53,8 +53,8 @@ class LedgerPort(Protocol):
     ) -> Any:
         """Check the key and its policy alone, or raise `Refused` (its audit row is written then)."""
 
-    async def finish(self, end: End) -> Ended:
-        """End a reservation."""
+    async def finish(self, end: End, *, patient: bool = False) -> Ended:
+        """End a reservation; a patient one may go with the next command."""
 
     async def record(
         self, row: dict[str, Any], deny: Deny, digest: str | None, *, strangers: bool = True

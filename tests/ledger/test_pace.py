@@ -14,6 +14,7 @@ async def test_so_many_at_once(ledger: Ledger) -> None:
     """Whatever way a call ends, the next may begin; what was refused is no call."""
     run = await issue(ledger, policy=Policy(max_concurrency=3))
     held = [await ledger.reserve(ask(run, 5)) for _ in range(3)]
+    assert all(one.ends_matter for one in held)
     deny = await denied(ledger, ask(run, 0))
     assert (Code.RATE_LIMITED, 429, "blocked") == (deny.code, deny.status, deny.decision)
     assert RuleHit("max_concurrency", "", ("3",)) == deny.rule
@@ -70,6 +71,6 @@ async def test_at_once_from_everywhere(ledger: Ledger) -> None:
 async def test_a_run_without_limits_leaves_no_trace(ledger: Ledger) -> None:
     """What need not be counted is not."""
     run = await issue(ledger)
-    await ledger.reserve(ask(run, 1))
+    assert not (await ledger.reserve(ask(run, 1))).ends_matter
     prefix = ledger._client.prefix
     assert [] == await redis(ledger, "KEYS", f"{prefix}active:*") + await redis(ledger, "KEYS", f"{prefix}pace:*")

@@ -73,6 +73,52 @@ async def test_a_cancelled_asker_does_not_shift_the_answers(server_url: str) -> 
     pipe.close()
 
 
+async def test_a_patient_command_goes_with_the_next_or_after_a_moment() -> None:
+    """In its place in the order, and in one write with what follows it."""
+    arrived: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            arrived.append(data)
+            writer.write(b"+OK\r\n" * data.count(b"*"))
+        writer.close()
+
+    async with server(answer) as url:
+        pipe = Pipe(url, 2)
+        assert "OK" == await pipe.execute("FIRST")
+        late = asyncio.create_task(pipe.execute("LATE", patient=True))
+        await asyncio.sleep(0)
+        assert "OK" == await pipe.execute("NEXT")
+        assert "OK" == await late
+        assert "OK" == await pipe.execute("ALONE", patient=True)
+        pipe.close()
+
+    assert 3 == len(arrived)
+    assert arrived[1].index(b"LATE") < arrived[1].index(b"NEXT")
+
+
+async def test_closing_fails_what_was_not_even_sent() -> None:
+    """A patient command that is still with us is lost as one that is under way is."""
+    arrived: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            arrived.append(data)
+            writer.write(b"+OK\r\n")
+        writer.close()
+
+    async with server(answer) as url:
+        pipe = Pipe(url, 2)
+        await pipe.execute("FIRST")
+        late = asyncio.create_task(pipe.execute("LATE", patient=True))
+        await asyncio.sleep(0)
+        pipe.close()
+        with pytest.raises(RedisConnectionError):
+            await late
+
+    assert 1 == len(arrived)
+
+
 async def test_a_lost_connection_fails_what_waits_and_is_opened_again() -> None:
     """Nothing is sent twice: what was under way fails, what comes next connects anew."""
     seen: list[bytes] = []

@@ -38,7 +38,7 @@ def java_store(keystore: Path | None) -> TrustStore:
         "Java's cacerts" if keystore is None else str(keystore),
         None,
         ("keytool", "-importcert", "-noprompt", "-file", "{root}", *common),
-        ("keytool", "-delete", *common),
+        (("keytool", "-delete", *common),),
         replaces=True,  # keytool refuses an alias that is there already
     )
 
@@ -67,7 +67,7 @@ def _nss_store(folder: Path) -> TrustStore:
         str(folder),
         None,
         ("certutil", "-A", "-t", "C,,", "-i", "{root}", *common),
-        ("certutil", "-D", *common),
+        (("certutil", "-D", *common),),
         replaces=True,  # another root under the same nickname would stay trusted beside it
     )
 

@@ -69,7 +69,7 @@ class Calls:
             row = {"status": 503, "code": str(Code.LEDGER_UNAVAILABLE)}
             await self.finish(End(ask.reservation_id, Ending.RELEASED, row=row))
             raise refuse(Code.LEDGER_UNAVAILABLE, UNREPLICATED)
-        _, run_id, label, held, spent, remaining, epoch = reply
+        _, run_id, label, held, spent, remaining, epoch, ends_matter = reply
         if int(held) or ask.object_id:  # what adds nothing now never does
             micros = ask.micros if ask.object_id else int(held)
             self._under_way[ask.reservation_id] = (
@@ -82,6 +82,7 @@ class Calls:
             int(held),
             int(spent),
             int(remaining) if remaining else None,
+            ends_matter=ends_matter == "1",
         )
 
     async def authorize(
@@ -118,8 +119,12 @@ class Calls:
         _raise_denial(reply, "", "")
         return Authorized(reply[1], reply[2])
 
-    async def finish(self, end: End) -> Ended:
+    async def finish(self, end: End, *, patient: bool = False) -> Ended:
         """End a reservation and write the call's audit row. Ending it again is no error and changes nothing.
+
+        Args:
+            end: how it ends.
+            patient: nobody waits for it: it may go with the next command.
 
         Raises:
             Refused: ``ledger_unavailable`` or ``ledger_untrusted``; it may be tried again.
@@ -135,6 +140,7 @@ class Calls:
                 _json(end.row),
                 *self._under_way.get(end.reservation_id, _NOTHING),
             ),
+            patient=patient,
         )
         self._under_way.pop(end.reservation_id, None)
         if reply[0] == "ALREADY":

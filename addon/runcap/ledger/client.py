@@ -12,6 +12,7 @@ timeout of the command itself.
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -109,14 +110,15 @@ class Client:
         self._pipe.close()
         await self.redis.aclose()
 
-    async def run(self, name: str, args: Sequence[str | int]) -> list[str]:
-        """Run a script and return its reply, whose first item is a status.
+    async def run(self, name: str, args: Sequence[str | int], *, patient: bool = False) -> list[str]:
+        """Run a script and return its reply, whose first item is a status; see `Pipe.execute` for `patient`.
 
         Raises:
             Refused: ``ledger_unavailable`` if it could not be run or its answer was lost, ``ledger_untrusted`` and
                 ``audit_unavailable`` if the script says so.
         """
-        return (await self._run_anywhere(name, self._pipe.execute, args))[0]
+        execute = partial(self._pipe.execute, patient=True) if patient else self._pipe.execute
+        return (await self._run_anywhere(name, execute, args))[0]
 
     async def run_replicated(self, name: str, args: Sequence[str | int]) -> tuple[list[str], bool]:
         """The same, and whether `wait_replicas` replicas have what it wrote (always, if that is 0).

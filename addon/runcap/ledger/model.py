@@ -102,6 +102,8 @@ class Held:
     """The run's total, this reservation and all that is held included."""
     remaining_micros: int | None
     """What the tightest of all caps that apply still has; None: no cap applies."""
+    ends_matter: bool = False
+    """The run's next call may have to wait for this one's end: its policy bounds how many are under way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@
 -- ARGV[15]  '1' if it is a refund, which the run's policy may leave uncounted, else '0'
 -- ARGV[16]  SHA-256 of a request that sends something to a person, or ''
 --
--- Returns {'OK', run_id, label, held micros of the run, the run's total in micros with it, remaining micros or '', epoch},
+-- Returns {'OK', run_id, label, held micros of the run, the run's total in micros with it, remaining micros or '', epoch,
+-- '1' if the run's policy bounds how many calls are under way, else '0'},
 -- a denial (policy.lua), {'UNTRUSTED'} or {'AUDIT_FULL'}.
 
 local IDEM_TTL_MS = 23 * 3600000 -- inside the 24 hours for which the vendors keep theirs
@@ -112,4 +113,5 @@ if idem ~= '' and replay == '' then
   redis.call('PEXPIRE', PREFIX .. 'idem:' .. idem, text_of(idem_ttl_ms))
 end
 return { 'OK', run.run_id, run.label, text_of(deltas[1]), spent,
-  tightest and text_of(math.max(0, tightest.left)) or '', epoch }
+  tightest and text_of(math.max(0, tightest.left)) or '', epoch,
+  run.policy.max_concurrency and '1' or '0' }
