@@ -75,7 +75,7 @@ def test_a_command_that_takes_it_out(tmp_path: Path, root: Path) -> None:
     """Where there is one of its own, it is run instead; and before installing, if what is there has to go."""
     log = tmp_path / "log"
     add, drop = ("sh", "-c", f"echo add {{root}} >> {log}"), ("sh", "-c", f"echo drop >> {log}; exit 1")
-    store = TrustStore("test", None, add, drop, replaces=True)
+    store = TrustStore("test", None, add, (drop,), replaces=True)
     store.install(root)
     assert ["drop", f"add {root}"] == log.read_text().splitlines()
     with pytest.raises(TrustStoreError, match=r"^sh ended with 1: $"):
