@@ -12,7 +12,9 @@
 
 const CONNECT_TIMEOUT_MS = 30_000;
 const LOADED = Symbol.for('runcap.preload');
-const GLOBAL_DISPATCHER = Symbol.for('undici.globalDispatcher.1'); // undici's own name for it
+// undici's own names for the default dispatcher; from Node 26 on, what stands under the first is made of the second.
+const GLOBAL_DISPATCHERS = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')];
+const PLAIN = new Set(['Agent', 'Dispatcher1Wrapper']);
 
 const proxy = readProxy(process.env.RUNCAP_PROXY);
 const hosts = new Set((process.env.RUNCAP_HOSTS || '').split(',').filter(Boolean));
@@ -61,9 +63,10 @@ function teachFetch() {
 /** None where the default dispatcher is not the plain one: a proxy's or a test's was put in its place. */
 function makeDispatcher() {
   globalThis.Request; // reading it loads Node's fetch, which sets the default dispatcher
-  const current = globalThis[GLOBAL_DISPATCHER];
-  if (!current || current.constructor.name !== 'Agent') return undefined;
-  return new current.constructor({ connect: connectForFetch });
+  const current = GLOBAL_DISPATCHERS.map((name) => globalThis[name]).filter(Boolean);
+  const agent = current.find((dispatcher) => dispatcher.constructor.name === 'Agent');
+  if (!agent || !current.every((dispatcher) => PLAIN.has(dispatcher.constructor.name))) return undefined;
+  return new agent.constructor({ connect: connectForFetch });
 }
 
 function connectForFetch({ hostname, servername }, callback) {
