@@ -1,5 +1,6 @@
 """What a check has found: one line for people, and the one line that mends it."""
 
+import datetime as dt
 import shlex
 from dataclasses import dataclass
 from enum import StrEnum
@@ -67,12 +68,12 @@ class Mends:
         return f'export RUNCAP_VAULT_KEY="$({issue} | {cut})"; {self.environment()}'
 
     def clock(self, now: str) -> str:
-        """Sets this machine's clock.
+        """Sets this machine's clock, in the one form that GNU's, BSD's and macOS' ``date`` share with BusyBox'.
 
         Args:
             now: UTC in ISO 8601, as the ledger has it.
         """
-        return f"sudo date -u -s {now}"
+        return f"sudo date -u {dt.datetime.fromisoformat(now):%m%d%H%M%Y.%S}"
 
     def ledger(self) -> str:
         """Looks at the ledger; its own words say what to do about what it finds."""
