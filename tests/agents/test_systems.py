@@ -6,6 +6,7 @@ mount namespace that ends with it.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from runcap.agents.truststore import find_store
+from runcap.pki.ca import Authority
 from tests.agents import standins, storing
 from tests.fakes.vendors import REPOSITORY
 
@@ -86,6 +88,15 @@ def test_installed_and_gone_again(system: System, tmp_path: Path) -> None:
 
 def storing_on(system: System, folder: Path) -> dict[str, dict[str, object]]:
     """What `runcap ca` did there, by step."""
+    platform = system.name if system.name == "darwin" else "linux"
+    said = inside(
+        system, folder, sys.executable, "-m", "tests.agents.storing", platform, system.bundle, *system.folders
+    )
+    return {step["step"]: step for step in map(json.loads, filter(lambda line: line.startswith('{"step"'), said))}
+
+
+def inside(system: System, folder: Path, *command: str) -> list[str]:
+    """The lines that a command prints on such a system."""
     room, path = folder / "room", f"{folder}/bin:/usr/bin:/bin"
     room.mkdir()
     if system.real:
@@ -95,11 +106,7 @@ def storing_on(system: System, folder: Path) -> dict[str, dict[str, object]]:
     else:
         stand_in(system.tool, folder / "bin")
     ended = subprocess.run(
-        [
-            *("unshare", "--mount", "--propagation", "private", "sh", "-c", _NAMESPACE, "sh"),
-            *(sys.executable, "-m", "tests.agents.storing", system.name if system.name == "darwin" else "linux"),
-            *(system.bundle, *system.folders),
-        ],
+        ["unshare", "--mount", "--propagation", "private", "sh", "-c", _NAMESPACE, "sh", *command],
         env={
             "PATH": path, "ROOM": str(room), "FOLDERS": " ".join(system.folders), "PREPARE": system.prepare,
             "HOME": str(folder), "RUNCAP_HOME": "home", "STANDIN_KEYCHAINS": "/etc/keychains",
@@ -110,8 +117,33 @@ def storing_on(system: System, folder: Path) -> dict[str, dict[str, object]]:
     if ended.stderr.startswith(("unshare: unshare failed", "mount: ")):
         pytest.skip(f"there are no mount namespaces here: {ended.stderr.strip()}")
     assert 0 == ended.returncode, ended.stderr
-    lines = (json.loads(line) for line in ended.stdout.splitlines() if line.startswith('{"step"'))
-    return {step["step"]: step for step in lines}
+    return ended.stdout.splitlines()
+
+
+_COMMANDS = (
+    "awk", "basename", "cat", "chmod", "comm", "cp", "dirname", "find", "grep", "head", "ln", "mktemp", "mv", "openssl",
+    "readlink", "rm", "run-parts", "sed", "sh", "sort", "test", "tr", "wc",
+)  # fmt: skip
+"""What an image has besides its own tool for roots."""
+
+
+@pytest.mark.parametrize("name", ["debian", "rhel"])
+def test_an_agents_image(name: str, tmp_path: Path) -> None:
+    """What ca/Dockerfile runs makes the copied root trusted, whichever of the tools the image has."""
+    system = next(system for system in SYSTEMS if system.name == name)
+    Authority.load_or_create(tmp_path / "ca")
+    root = (tmp_path / "ca" / "ca.pem").read_text(encoding="ascii")
+    recipe = (REPOSITORY / "ca" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    copied = re.findall(r"^COPY ca\.pem (\S+)$", recipe, re.MULTILINE)
+    steps = re.findall(r"^RUN (.+)$", recipe, re.MULTILINE)
+    assert (1, 1) == (len(copied), len(steps))
+    script = f'cp ca/ca.pem "{copied[0]}"; PATH="$(pwd)/image"; {steps[0]}'
+    (tmp_path / "image").mkdir()
+    for tool in (*_COMMANDS, system.tool):
+        found = shutil.which(tool, path=f"{tmp_path}/bin:/usr/sbin:/usr/bin:/bin") or f"{tmp_path}/bin/{tool}"
+        (tmp_path / "image" / tool).symlink_to(found)
+    printed = inside(system, tmp_path, "/bin/sh", "-c", f"{{ {script}; }} >&2; /bin/cat {system.bundle}")
+    assert root.strip() in "\n".join(printed)
 
 
 def stand_in(tool: str, folder: Path) -> None:

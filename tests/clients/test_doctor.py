@@ -20,9 +20,12 @@ from runcap.doctor import network
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
 from runcap.ledger.model import Caps
+from tests.cli.conftest import Runcap, runcap
 from tests.e2e.harness import RuncapUp
 from tests.fakes import FakeVendors
 from tests.fakes.vendors import REPOSITORY
+
+__all__ = ["runcap"]
 
 type Environment = dict[str, str]
 type Doctor = Callable[..., dict[str, dict[str, Any]]]
@@ -103,6 +106,14 @@ def test_without_a_key_it_brings_its_own(up: RuncapUp, doctor: Doctor) -> None:
     assert "runcap-doctor" in found["vault key"]["what"]
     runs = up.cli_json("keys", "list", "--label", "runcap-doctor")
     assert {("revoked", "0.00")} == {(run["state"], run["caps"]["total_usd"]) for run in runs}
+
+
+def test_where_nothing_is(runcap: Runcap) -> None:
+    """A folder without a configuration, and no key: it says so, and how to begin."""
+    result = runcap("doctor", "--json")
+    [found] = json.loads(result.out)
+    assert (1, "environment", "fault", "runcap up") == (result.code, *(found[x] for x in ("check", "state", "mend")))
+    assert "there is no configuration of runcap's here" in found["what"]
 
 
 def test_a_missing_ca(up: RuncapUp, doctor: Doctor, mended: Any) -> None:

@@ -56,6 +56,16 @@ def check_variables(environment: Mapping[str, str], expected: Mapping[str, str],
     return ok("variables", f"{len(names)} set")
 
 
+def check_presence(environment: Mapping[str, str], mends: Mends) -> Finding | None:
+    """There is something to examine; None if so."""
+    if environment.get("RUNCAP_VAULT_KEY"):
+        return None
+    what = "there is no configuration of runcap's here, and this is no agent's environment"
+    return fault(
+        "environment", what, mends.start(), "or, where it runs already: runcap doctor --config ITS_RUNCAP.TOML"
+    )
+
+
 def check_nothing() -> Finding:
     """There is no configuration here to compare with."""
     return skipped("variables", "there is no configuration here that says what they should be")

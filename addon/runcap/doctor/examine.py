@@ -29,6 +29,9 @@ class Patient:
 def examine(patient: Patient, mends: Mends) -> list[Finding]:
     """Look at everything, and say how it stands."""
     environment = patient.environment
+    nothing = files.check_presence(environment, mends)
+    if nothing is not None:
+        return [nothing]
     found = [files.check_files(environment, _root(patient.config), mends)]
     if patient.expected is None:
         found.append(files.check_nothing())
