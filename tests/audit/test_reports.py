@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runcap.audit import reports
 from runcap.audit.reports import Reader
 from runcap.audit.store import Store
 from tests.audit.stream import FIRST_MS, admin, blocked, call
@@ -80,6 +81,48 @@ def test_spend_by_label_prefix(filled: Path) -> None:
         assert ["01JDHOUR"] == [row["run_id"] for row in reader.report("run", label="billing-", limit=1)]
         assert [] == reader.report("run", label="billing%")
         assert 3 == len(reader.report("run", label=""))
+
+
+@pytest.mark.parametrize("calls", [1, 7, 200_000])
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+@pytest.mark.parametrize("label", [None, "billing-", "none"])
+def test_the_latest_runs_are_the_first_of_all(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, calls: int, limit: int, label: str | None
+) -> None:
+    """The shorter way to a few runs leads to the very rows of the longer one, however far it looks."""
+    monkeypatch.setattr(reports, "_LATEST_CALLS", calls)
+    with Reader(filled) as reader:
+        assert reader.report("run", label=label)[:limit] == reader.report("run", label=label, limit=limit)
+
+
+def test_runs_that_end_at_the_same_moment_are_latest_by_id(path: Path) -> None:
+    """A limit cuts between them as if there were none."""
+    store = Store(path)
+    store.open()
+    same: dict[str, Any] = {"at_ms": str(FIRST_MS)}
+    store.append([call(number, run_id=f"01JD{number}", **same) for number in (3, 1, 5, 2, 4)])
+    store.close()
+    with Reader(path) as reader:
+        assert ["01JD5", "01JD4"] == [row["run_id"] for row in reader.report("run", limit=2)]
+
+
+def test_a_price_that_came_later_is_in_the_latest_runs_and_in_its_day(path: Path) -> None:
+    """Also where it came on another day than the call."""
+    detail = {"vendor": "twilio", "resource": "SM1", "day": "2026-11-24", "micros": -700}
+    later = {"detail": json.dumps(detail), "at_ms": str(FIRST_MS + DAY_MS)}
+    row = {"vendor": "twilio"}
+    store = Store(path)
+    store.open()
+    store.append(
+        [call(1, row=row, settled_micros="9000"), call(2, run_id="01JDX", label="x"), admin(3, "adjusted", **later)]
+    )
+    store.close()
+    with Reader(path) as reader:
+        [_, run] = reader.report("run", limit=2)
+        assert ("01JDRUN", "0.0083", 1) == (run["run_id"], run["spent_usd"], run["calls"])
+        assert reader.report("run", limit=2) == reader.report("run")
+        assert [row for row in reader.report("day") if row["day"] == "2026-11-24"] == reader.day("2026-11-24")
+        assert [] == reader.day("2026-11-25")
 
 
 def test_spend_by_fleet(filled: Path) -> None:

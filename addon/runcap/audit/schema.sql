@@ -48,7 +48,10 @@ CREATE TABLE admin (
 ) STRICT;
 
 CREATE INDEX calls_run_id ON calls (run_id);
-CREATE INDEX calls_at ON calls (at);
+-- With all that sums by day need: 38 bytes a row more, for reading a tenth of the file.
+CREATE INDEX calls_at ON calls (at, vendor, decision, outcome, settled_micros, cost_micros);
+-- A few among millions.
+CREATE INDEX calls_blocked ON calls (seq) WHERE decision = 'blocked';
 
 -- These run before a conflict is resolved, so REPLACE and upserts are refused on every connection, also on those
 -- without recursive_triggers, where REPLACE deletes without firing the triggers on DELETE.
