@@ -1,4 +1,4 @@
--- include: common policy counters
+-- include: common runs counters
 --
 -- Moves what was spent for one call to what it really cost, once its vendor says so: in every selector and window where
 -- the call was counted. Once for each of the vendor's resources: doing it again changes nothing.

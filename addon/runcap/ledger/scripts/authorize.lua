@@ -1,4 +1,4 @@
--- include: common policy
+-- include: common runs policy
 --
 -- Checks a key and its policy for a call that needs a lookup before it can be priced. Holds no money.
 --

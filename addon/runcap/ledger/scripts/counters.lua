@@ -26,7 +26,7 @@ local function open_counters(selector, day)
   local key, fields = PREFIX .. 'spend:' .. selector, fields_of(day)
   local raw = redis.call('HMGET', key, unpack(fields))
   local missing = not raw[5] or not raw[6]
-  local counters = { selector = selector, key = key, fields = fields, values = raw, changed = false, older = {},
+  local counters = { selector = selector, key = key, fields = fields, values = raw, changed = {}, older = {},
     missing = missing, new_day = not raw[1] and not missing }
   for index = 1, 6 do raw[index] = raw[index] and stored_number(raw[index], selector) or 0 end
   return counters
@@ -42,7 +42,7 @@ local function add(counters, kind, amount)
     if value > MAX_MICROS then error('RUNCAP ' .. counters.selector .. ' would pass 2^53 micros', 0) end
     values[index] = value
   end
-  counters.changed = true
+  counters.changed[kind] = true
 end
 
 -- Adds to what was spent on a day (a negative amount takes back), which need not be the one that the counters are open
@@ -57,7 +57,7 @@ local function count_on(counters, day, amount)
   for index = SPENT, 6, 2 do
     local field = fields[index]
     if field == counters.fields[index] then
-      counters.values[index], counters.changed = moved(counters.values[index]), true
+      counters.values[index], counters.changed[SPENT] = moved(counters.values[index]), true
     else
       local value = counters.older[field] or redis.call('HGET', counters.key, field)
       if value then counters.older[field] = moved(stored_number(value, field)) end
@@ -87,11 +87,20 @@ local function drop_old(counters, now)
   end
 end
 
--- Redis writes a Lua number that is an integer below 2^53 with all its digits.
+-- Writes what has changed, and on a new day all six. Redis writes a Lua number that is an integer below 2^53 with all
+-- its digits.
 local function save_counters(counters, now)
-  if not counters.changed then return end
-  local f, v = counters.fields, counters.values
-  redis.call('HSET', counters.key, f[1], v[1], f[2], v[2], f[3], v[3], f[4], v[4], f[5], v[5], f[6], v[6])
+  local held, spent = counters.changed[HELD], counters.changed[SPENT]
+  local key, f, v = counters.key, counters.fields, counters.values
+  if held and spent or counters.new_day and (held or spent) then
+    redis.call('HSET', key, f[1], v[1], f[2], v[2], f[3], v[3], f[4], v[4], f[5], v[5], f[6], v[6])
+  elseif held then
+    redis.call('HSET', key, f[1], v[1], f[3], v[3], f[5], v[5])
+  elseif spent then
+    redis.call('HSET', key, f[2], v[2], f[4], v[4], f[6], v[6])
+  else
+    return
+  end
   for field, value in pairs(counters.older) do redis.call('HSET', counters.key, field, value) end
   if counters.new_day then drop_old(counters, now) end
 end

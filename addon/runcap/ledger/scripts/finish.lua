@@ -1,4 +1,4 @@
--- include: common policy counters objects reservations ending
+-- include: common runs counters objects reservations ending
 --
 -- Ends a reservation and writes the call's audit row. Once: ending it again changes nothing.
 --

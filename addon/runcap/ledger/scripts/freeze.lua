@@ -1,4 +1,4 @@
--- include: common policy
+-- include: common runs
 --
 -- Freezes or unfreezes a run, a fleet, a vendor or all, for the very next call.
 --

@@ -1,4 +1,4 @@
--- include: common policy
+-- include: common runs policy
 --
 -- Says whose key it is and whether it is good, whatever its run may do. Writes nothing.
 --

@@ -1,4 +1,4 @@
--- include: common policy
+-- include: common runs
 --
 -- Adds a run, and the counters that it and its vendors are counted in.
 --

@@ -1,4 +1,4 @@
--- include: common policy
+-- include: common runs policy
 --
 -- Writes the audit row of a call that was refused before the ledger was asked.
 --

@@ -1,4 +1,4 @@
--- include: common policy counters objects reservations
+-- include: common runs policy counters objects reservations
 --
 -- Decides one call and holds its quote against every cap that applies, or against none.
 --

@@ -1,4 +1,4 @@
--- include: common policy counters reservations
+-- include: common runs counters reservations
 --
 -- Puts back, while the ledger is rebuilt, what the audit says it held. Writes no audit row: the audit has them.
 --

@@ -1,4 +1,4 @@
--- include: common policy
+-- include: common runs
 --
 -- Revokes a run's key, for the very next call. Revoking it again keeps the first time.
 --

@@ -1,4 +1,4 @@
--- include: common policy counters reservations
+-- include: common runs counters reservations
 --
 -- Sets or removes caps of a run, a fleet or a vendor, for the very next call.
 --
