@@ -1,6 +1,7 @@
 """`runcap mcp`: the agent asks for its budget in its own protocol."""
 
 import os
+import sys
 
 import click
 
@@ -19,5 +20,11 @@ def mcp() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "mcp":
             raise
-        raise click.ClickException("The MCP SDK is not installed: pip install 'runcap[mcp]'.") from error
+        raise click.ClickException(_how_to_get_it()) from error
     build_server(proxy, vault_key).run()
+
+
+def _how_to_get_it() -> str:
+    if sys.version_info < (3, 13):  # mitmproxy's pins and the SDK's do not meet below
+        return "runcap mcp needs Python 3.13; `GET http://runcap.local/budget` through the proxy tells the same."
+    return "The MCP SDK is not installed: pip install 'runcap[mcp]'."
