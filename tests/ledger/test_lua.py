@@ -1,8 +1,10 @@
 """The calendar and the numbers of common.lua, against Python's."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
@@ -16,17 +18,23 @@ _LATEST_MS = 253_370_764_800_000 - 1
 _settings = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
 
 
-def evaluate(server_url: str, expression: str, *args: str) -> list[str]:
+@pytest.fixture(scope="module")
+def redis(server_url: str) -> Iterator[Redis]:
+    """One connection for all examples."""
+    with Redis.from_url(server_url, decode_responses=True) as connected:
+        yield connected
+
+
+def evaluate(redis: Redis, expression: str, *args: str) -> list[str]:
     """Run an expression behind common.lua."""
-    with Redis.from_url(server_url, decode_responses=True) as redis:
-        text = lua._read("common") + f"\nreturn {{ {expression} }}"
-        found: list[str] = redis.eval(text, 1, "runcap:{none}:", *args)
-        return found
+    text = lua._read("common") + f"\nreturn {{ {expression} }}"
+    found: list[str] = redis.eval(text, 1, "runcap:{none}:", *args)
+    return found
 
 
 @_settings
 @given(ms=st.integers(0, _LATEST_MS))
-def test_days_and_resets_are_those_of_the_calendar(server_url: str, ms: int) -> None:
+def test_days_and_resets_are_those_of_the_calendar(redis: Redis, ms: int) -> None:
     """Day, month, and when both begin anew, for every ms from 1970 on."""
     now = _EPOCH + timedelta(milliseconds=ms)
     tomorrow = now + timedelta(days=1)
@@ -39,25 +47,25 @@ def test_days_and_resets_are_those_of_the_calendar(server_url: str, ms: int) -> 
         f"{tomorrow:%Y-%m-%d}T00:00:00Z",
         f"{next_month:%Y-%m-%d}T00:00:00Z",
         "",
-    ] == evaluate(server_url, names + resets, str(ms))
+    ] == evaluate(redis, names + resets, str(ms))
 
 
 @_settings
 @given(number=st.integers(0, 2**53 - 1))
-def test_numbers_pass_unchanged(server_url: str, number: int) -> None:
+def test_numbers_pass_unchanged(redis: Redis, number: int) -> None:
     """Read, written as text, and read again from what the server has written: all digits."""
     write = "redis.call('HSET', KEYS[1], 'f', number_of(ARGV[1], 'n'))"
     stored = f"(function() {write} return redis.call('HGET', KEYS[1], 'f') end)()"
     expression = f"text_of(number_of(ARGV[1], 'n')), text_of(stored_number(ARGV[1], 'n')), {stored}"
-    assert [str(number)] * 3 == evaluate(server_url, expression, str(number))
+    assert [str(number)] * 3 == evaluate(redis, expression, str(number))
 
 
 @_settings
 @given(text=st.text(alphabet="0123456789+-.exnaif \n\u0661", max_size=20))
-def test_whatever_is_no_plain_number_is_refused(server_url: str, text: str) -> None:
+def test_whatever_is_no_plain_number_is_refused(redis: Redis, text: str) -> None:
     """number_of takes exactly what is ASCII digits, at most 16, below 2^53."""
     plain = text.isascii() and text.isdigit() and len(text) <= 16 and int(text) < 2**53
-    (taken,) = evaluate(server_url, "tostring((pcall(number_of, ARGV[1], 'n')))", text)
+    (taken,) = evaluate(redis, "tostring((pcall(number_of, ARGV[1], 'n')))", text)
     assert ("true" if plain else "false") == taken
 
 
