@@ -1,80 +1,176 @@
-"""`make bench`: runcap with everything on against the same proxy without any, side by side.
+"""`make bench`: runcap with everything on against the same proxy without any, side by side in one run.
 
-Each round visits every candidate with every load, so that what the machine does meanwhile hits all alike; the figures
-are medians of the rounds. Ratios against stock mitmdump come first: milliseconds are the machine's, ratios are ours.
+All candidates are up at once and visited by turns; what the machine does meanwhile hits all alike. The targets are
+ratios against stock mitmdump in this very run: milliseconds are the machine's, ratios are ours.
 """
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
+import shutil
+import signal
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scripts.bench import extras, report
-from scripts.bench.candidates import Candidate, Field
+import uvloop
 
-LOADS: dict[str, list[str]] = {
-    "1 kept alive": ["--connections", "1"],
-    "8 kept alive": ["--connections", "8"],
-    "new connections": ["--connections", "4", "--new-connections"],
-}
+from scripts.bench import audits, ledgers, machine, others, report, rounds, startup
+from scripts.bench.candidates import ONE_WORKER, REPOSITORY, STOCK, TWO_WORKERS, Candidate, Field
+from scripts.bench.figures import compared, record
+from scripts.bench.rounds import EIGHT, NEW, ONE, Results, ratio
 
-
-def measure(candidate: Candidate, load: str, seconds: float) -> dict[str, Any]:
-    """One load on one candidate."""
-    candidate.start_measuring()
-    command = [sys.executable, str(Path(__file__).with_name("load.py")), *candidate.load_arguments(), *LOADS[load]]
-    answer = subprocess.run([*command, "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE, text=True)
-    figures: dict[str, Any] = json.loads(answer.stdout)
-    figures["calls_per_second"] = figures["calls"] / figures["seconds"]
-    for role, cpu_seconds in candidate.cpu_by_role().items():
-        figures[f"{role}_cpu_ms"] = cpu_seconds / figures["calls"] * 1000
-    figures["rss_mb"] = candidate.rss_mb()
-    return figures
+_PACE = 0.6
+"""Of what one worker can do: the load under which one worker and two are compared."""
 
 
-def medians(rounds: list[dict[str, Any]]) -> dict[str, float]:
-    """The median of each figure."""
-    return {name: statistics.median(round_[name] for round_ in rounds) for name in rounds[0]}
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float
+    """Of one load on one candidate."""
+    repeats: int
+    """Of what takes a process each."""
+    runs: int
+    caps: int
+    stream_rows: int
+    audit_rows: int
+    growth_calls: int
+    """0: not measured."""
+
+    def note(self, text: str) -> str:
+        """What a quick run took less of."""
+        return text if self == QUICK else ""
+
+
+FULL = Size(3, 3.0, 7, 1_000_000, 100_000, 200_000, 5_000_000, 200_000)
+QUICK = Size(1, 1.0, 2, 20_000, 2_000, 20_000, 100_000, 0)
 
 
 def main() -> None:
-    """Measure, and write bench.json, the table and the chart to the folder that is named."""
+    """Measure, and write bench.json, the tables and the chart to the folder that is named."""
     parser = argparse.ArgumentParser(prog="make bench")
-    parser.add_argument("--quick", action="store_true", help="one short round, about 90 seconds")
-    parser.add_argument("--output", type=Path, default=Path("build/bench"))
+    parser.add_argument("--quick", action="store_true", help="one short round and smaller sizes, about 90 seconds")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "build" / "bench")
+    parser.add_argument("--readme", action=argparse.BooleanOptionalAction, help="replace the README's table; "
+                        "a full run does, a quick one does not")  # fmt: skip
+    parser.add_argument("--folder", type=Path, default=Path("/var/tmp"), help="where ledgers and audits are: a disk")  # noqa: S108
     arguments = parser.parse_args()
-    rounds, seconds = (1, 2.5) if arguments.quick else (3, 4.0)
-    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    with tempfile.TemporaryDirectory(prefix="runcap-bench-") as folder, ExitStack() as stack:
-        field = Field(Path(folder), stack)
-        candidates = [
-            field.direct(),
-            field.stock_mitmdump(),
-            field.naive_counter(),
-            field.runcap_up(1),
-            field.runcap_up(2),
-            field.runcap_mitmdump(),
-        ]
-        for number in range(rounds):
-            for load in LOADS:
-                for candidate in candidates:
-                    print(f"round {number + 1}/{rounds}: {load:16} {candidate.name}", file=sys.stderr, flush=True)
-                    figures = measure(candidate, load, seconds)
-                    results.setdefault(candidate.name, {}).setdefault(load, []).append(figures)
-        more = extras.measure_all(field, candidates, Path(folder), quick=arguments.quick)
-    document = {
-        "machine": f"{platform.machine()}, {platform.processor() or 'unknown CPU'}, Python {platform.python_version()}",
-        "rounds": rounds,
-        "candidates": {name: {load: medians(all_) for load, all_ in loads.items()} for name, loads in results.items()},
-        "more": more,
-    }
+    if not machine.on_disk(arguments.folder):
+        parser.error(f"{arguments.folder} is in memory, where writing to disk costs nothing: name another --folder")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # all that was started is ended on the way out
+    document = measure(QUICK if arguments.quick else FULL, arguments.folder, arguments.output)
     report.write(document, arguments.output)
+    if arguments.readme if arguments.readme is not None else not arguments.quick:
+        report.write_readme(document, REPOSITORY / "README.md", REPOSITORY / "docs" / "bench.svg")
+
+
+def measure(size: Size, parent: Path, output: Path) -> dict[str, Any]:
+    """All figures.
+
+    Args:
+        size: how much of it.
+        parent: a folder on a disk.
+        output: what stays from run to run is below it.
+    """
+    with tempfile.TemporaryDirectory(prefix="runcap-bench-", dir=parent) as name, ExitStack() as stack:
+        folder = Path(name)
+        figures = {"fdatasync": record(machine.fdatasync_ms(folder))}
+        field = Field(folder, stack)
+        candidates, skipped = _line_up(field, output)
+        results = rounds.visit_all(candidates, size.rounds, size.seconds, field.vendor.pid, _say)
+        one, two = (_named(candidates, name) for name in (ONE_WORKER, TWO_WORKERS))
+        figures |= _compared(results, one)
+        rate = _PACE * min(figures_["calls_per_second"] for figures_ in results[ONE_WORKER][EIGHT])
+        same_rate = rounds.at_same_rate(
+            one, two, rate, rounds=size.rounds, seconds=size.seconds, vendor_pid=field.vendor.pid
+        )
+        figures["two_workers"] = record(same_rate, f"at {rate:,.0f} calls/s")
+        _say("starting up, keys, first calls")
+        figures |= startup.measure(field, folder / "up1", size.repeats)
+        if size.growth_calls:
+            _say(f"{size.growth_calls:,} calls")
+            figures["growth"] = record(startup.growth(one, size.growth_calls))
+        head = machine.describe(folder, shutil.which("squid") if others.SQUID in results else None)
+    figures |= _alone(size, parent)
+    with tempfile.TemporaryDirectory(prefix="runcap-bench-", dir=parent) as name:
+        _say(f"an audit of {size.audit_rows:,} calls")
+        audits.large_audit(Path(name) / "audit.db", size.audit_rows)
+        reports = audits.reports(Path(name) / "audit.db")
+    return {
+        "machine": head, "quick": size == QUICK, "rounds": size.rounds, "figures": figures, "skipped": skipped,
+        "candidates": {name: {load: _plain(results, name, load) for load in loads} for name, loads in results.items()},
+        "audit_rows": size.audit_rows, "reports": reports,
+    }  # fmt: skip
+
+
+def _plain(results: Results, name: str, load: str) -> dict[str, Any]:
+    return {key: asdict(span) for key, span in rounds.spans(results, name, load).items()}
+
+
+def _line_up(field: Field, output: Path) -> tuple[list[Candidate], dict[str, str]]:
+    """All candidates, started; and those that cannot take part, with the reason."""
+    candidates = [
+        field.direct(), field.stock_mitmdump(), field.naive_counter(), field.runcap_up(1), field.runcap_up(2),
+        field.runcap_mitmdump(),
+    ]  # fmt: skip
+    optional: dict[str, Callable[[], Candidate]] = {
+        others.SQUID: partial(others.squid, field),
+        others.PROXY_PY: partial(others.proxy_py, field, output.resolve() / "proxy.py-environment"),
+    }
+    skipped = {}
+    for name, start in optional.items():
+        try:
+            candidates.append(others.tried(start(), field.vendor.pid))
+        except others.Missing as reason:
+            skipped[name] = str(reason)
+            _say(f"without {name}: {reason}")
+    return candidates, skipped
+
+
+def _compared(results: Results, one: Candidate) -> dict[str, Any]:
+    """What the rounds say of one worker, most of it against stock mitmdump."""
+    against = partial(ratio, results, ONE_WORKER, STOCK)
+    eight = rounds.spans(results, ONE_WORKER, EIGHT)
+    spans = {
+        "cpu_kept": against(EIGHT, "worker_cpu_ms"),
+        "cpu_new": against(NEW, "worker_cpu_ms"),
+        "rate": against(EIGHT, "calls_per_second"),
+        "p50_one": against(ONE, "p50_ms"),
+        "overhead_p50": eight["overhead_p50_ms"],
+        "overhead_p99": eight["overhead_p99_ms"],
+    }
+    return compared(spans, one.rss_mb())
+
+
+def _alone(size: Size, parent: Path) -> dict[str, Any]:
+    """Ledger and auditor by themselves, when no candidate is up any more."""
+    with tempfile.TemporaryDirectory(prefix="runcap-bench-", dir=parent) as name:
+        folder = Path(name)
+        _say(f"a ledger with {size.runs:,} runs and {size.caps:,} fleet caps")
+        note = size.note(f"with {size.runs:,} and {size.caps:,}")
+        turns = 2 * size.rounds + 1
+        work = ledgers.measure(folder, size.runs, size.caps, seconds=size.seconds, turns=turns, note=note)
+        figures: dict[str, Any] = uvloop.run(work)
+        _say(f"an auditor with {size.stream_rows:,} rows to write")
+        return figures | uvloop.run(audits.auditor_rate(folder / "auditor", size.stream_rows))
+
+
+def _named(candidates: list[Candidate], name: str) -> Candidate:
+    return next(candidate for candidate in candidates if candidate.name == name)
+
+
+_began = time.monotonic()
+
+
+def _say(text: str) -> None:
+    print(f"{time.monotonic() - _began:6.1f} s  {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

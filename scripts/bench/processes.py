@@ -1,8 +1,8 @@
 """Starting what is measured, and reading what it costs from /proc."""
 
 import os
+import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_END_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,35 +44,45 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def usage(pid: int) -> Usage:
-    """CPU so far and resident memory now."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    rss_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    """CPU so far and resident memory now; nothing of a process that has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        rss_pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return Usage(0.0, 0.0)
     return Usage((int(fields[11]) + int(fields[12])) / _TICKS, rss_pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
 
 @contextmanager
 def running(
-    command: list[str], *, env: dict[str, str] | None = None, log: Path | None = None
+    command: list[str], *, env: dict[str, str] | None = None, log: Path | None = None, cwd: Path | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command in a process group of its own, and end it with all that it started."""
-    stderr: IO[str] | int = log.open("a") if log else subprocess.DEVNULL
+    """Run a command, and end it with all that it started."""
+    errors: IO[str] | int = log.open("a") if log else subprocess.DEVNULL
     pipe = subprocess.PIPE
     process = subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=stderr, text=True, env=env, start_new_session=True
+        command, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=env, cwd=cwd, start_new_session=True
     )
     try:
         yield process
     finally:
         process.terminate()
         try:
-            process.wait(30)
+            process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for stream in (process.stdin, process.stdout, None if isinstance(errors, int) else errors):
+            if stream is not None:
+                stream.close()
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
-    """The process's next line, or an error if it has ended."""
+    """The process's next line.
+
+    Raises:
+        RuntimeError: it has ended instead.
+    """
     assert process.stdout is not None
     line = process.stdout.readline().strip()
     if not line:
@@ -80,9 +91,26 @@ def read_line(process: subprocess.Popen[str]) -> str:
 
 
 def wait_until(what: str, is_so: Callable[[], bool], seconds: float = 30) -> None:
-    """Wait for something to become true."""
+    """Wait for something to become true.
+
+    Raises:
+        RuntimeError: it did not in that time.
+    """
     deadline = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > deadline:
-            sys.exit(f"waited {seconds:.0f} s in vain for {what}")
+            raise RuntimeError(f"waited {seconds:.0f} s in vain for {what}")
         time.sleep(0.05)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    """A port that nobody has, for a program that cannot choose one itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
