@@ -56,12 +56,12 @@ def test_without_the_shim() -> None:
 
 
 def test_a_companys_roots_are_kept() -> None:
-    """The bundle has them, so Node is given the bundle; where it found them is remembered, and only once."""
+    """The bundle has them, so Node is given it where Node had any; where they were is remembered, and only once."""
     given = {"SSL_CERT_FILE": "/company/ca.pem", "NODE_EXTRA_CA_CERTS": "/company/node.pem"}
     first = variables(given)
     remembered = {f"RUNCAP_OUTER_{name}": path for name, path in given.items()}
     assert remembered.items() <= first.items()
-    assert ("/ca/bundle.pem", "/ca/bundle.pem") == (first["NODE_EXTRA_CA_CERTS"], first["DENO_CERT"])
+    assert ("/ca/bundle.pem", "/ca/ca.pem") == (first["NODE_EXTRA_CA_CERTS"], first["DENO_CERT"])
     assert first == variables(first)
     assert "/ca/ca.pem" == variables({})["NODE_EXTRA_CA_CERTS"]
 

@@ -1,6 +1,7 @@
 """Each vendor's SDK under `runcap exec`, unmodified: an allowed call, and a refused one as the SDK's own error."""
 
 import operator
+import shutil
 import sys
 from pathlib import Path
 
@@ -74,3 +75,13 @@ def test_no_shim_is_no_shim(run_under: Exec, fakes: FakeVendors) -> None:
     assert "APIConnectionError" in ended.err
     assert "CERTIFICATE_VERIFY_FAILED" in ended.err
     assert [] == fakes.journal.entries(mark)
+
+
+def test_java(run_under: Exec, fakes: FakeVendors) -> None:
+    """Both of Java's own clients take JAVA_TOOL_OPTIONS: the proxy, and a store with the root."""
+    if shutil.which("javac") is None:
+        pytest.skip("no JDK is installed")
+    mark = fakes.journal.mark()
+    ended = run_under(STRIPE, "java", "-XX:TieredStopAtLevel=1", str(SCRIPTS / "Charge.java"))
+    assert ["200", "429"] == ended.lines, ended.err
+    assert 1 == len(fakes.journal.entries(mark))

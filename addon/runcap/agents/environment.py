@@ -98,16 +98,19 @@ def _covers_ours(entry: str) -> bool:
 
 def _trust_variables(place: Place, environment: Mapping[str, str]) -> dict[str, str]:
     outer = _outer_files(place, environment)
-    # Node and Deno add this to their own lists, so that the root alone is right, unless somebody had added to them.
-    added = place.bundle if outer else place.root
+
+    def added(name: str) -> str:
+        """Node and Deno add the file to their own lists, and read it at each start: the root alone, if it may be."""
+        return place.bundle if f"{OUTER}{name}" in outer else place.root
+
     return {
         "SSL_CERT_FILE": place.bundle,  # OpenSSL and with it httpx, aiohttp and Ruby; Go; Rust
         "REQUESTS_CA_BUNDLE": place.bundle,  # requests, and with it twilio and resend for Python
         "CURL_CA_BUNDLE": place.bundle,
         "GIT_SSL_CAINFO": place.bundle,
         "TWILIO_CA_BUNDLE": place.bundle,  # twilio-node where it makes its own agent
-        "NODE_EXTRA_CA_CERTS": added,
-        "DENO_CERT": added,
+        "NODE_EXTRA_CA_CERTS": added("NODE_EXTRA_CA_CERTS"),
+        "DENO_CERT": added("DENO_CERT"),
         **outer,
     }
 

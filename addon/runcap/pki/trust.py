@@ -22,7 +22,7 @@ OUTER = "RUNCAP_OUTER_"
 """Before a variable's name: the file that stood there before `runcap env` put the bundle there."""
 
 REPLACES = "SSL_CERT_FILE"
-ADDS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+ADDS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "DENO_CERT")
 """Where an operator has named roots of a company's, say: the first instead of the system's, the others besides."""
 
 _WELL_KNOWN = (
