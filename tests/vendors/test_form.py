@@ -151,8 +151,19 @@ def test_json_keys_have_no_brackets() -> None:
         form.from_json({"amount[]": 1})
 
 
-@pytest.mark.parametrize("value", [1.5, None, {}, [], {"a[b": 1}, {"": 1}])
-def test_json_that_a_form_cannot_carry_is_refused(value: Any) -> None:
-    """Floats, null, empty containers and keys with brackets have no form."""
-    with pytest.raises(Refused):
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1.5, "'name' is no integer"),
+        (None, "'name' is null"),
+        ({}, "'name' is an empty object"),
+        ({"a": []}, "'name[a]' is an empty array"),
+        ({"a[b": 1}, "a JSON key is empty or has brackets"),
+        ({"": 1}, "a JSON key is empty or has brackets"),
+    ],
+)
+def test_json_that_a_form_cannot_carry_is_refused(value: Any, said: str) -> None:
+    """Floats, null, empty containers and keys with brackets have no form, and are named as JSON names them."""
+    with pytest.raises(Refused) as refused:
         form.flatten("name", value)
+    assert said in refused.value.deny.message

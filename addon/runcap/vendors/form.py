@@ -139,6 +139,9 @@ def encode(pairs: Iterable[Pair]) -> bytes:
     return "&".join([f"{_quoted(key, safe='[]')}={_quoted(value)}" for key, value in pairs]).encode("ascii")
 
 
+_IN_JSON = {"NoneType": "null", "float": "no integer", "dict": "an empty object", "list": "an empty array"}
+
+
 def flatten(name: str, value: object) -> list[Pair]:
     """Write decoded JSON as Stripe's form does: ``a[b]`` for objects, ``a[0]`` for arrays, ``true``.
 
@@ -156,7 +159,10 @@ def flatten(name: str, value: object) -> list[Pair]:
         return [pair for key, child in value.items() for pair in flatten(f"{name}[{_plain(key)}]", child)]
     if isinstance(value, list) and value:
         return [pair for index, child in enumerate(value) for pair in flatten(f"{name}[{index}]", child)]
-    raise _malformed(f"the value of {name[:60]!r} is a {type(value).__name__} that a form cannot carry")
+    called = _IN_JSON.get(type(value).__name__, type(value).__name__)
+    raise _malformed(
+        f"the value of {name[:60]!r} is {called}, which a form cannot carry: leave it out, or send what it means"
+    )
 
 
 def _quoted(text: str, safe: str = "") -> str:
