@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 \
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: all demo run test lint bench fuzz chaos format clean
+.PHONY: all demo run test lint bench profile fuzz chaos format clean
 all: lint test
 
 $(STAMP): pyproject.toml
@@ -34,8 +34,12 @@ format: $(STAMP)
 chaos: $(STAMP)  ## parts die and stand still at random under load, for SECONDS=600; then the books are checked
 	@$(BIN)/python scripts/chaos.py --seconds $(or $(SECONDS),600) $(ARGS)
 
-bench: $(STAMP)
+bench: $(STAMP)  ## against stock mitmdump and others, side by side, into README.md; QUICK=1 for a short one that is not
 	@$(BIN)/python -m scripts.bench $(if $(QUICK),--quick) $(ARGS)
+
+profile: $(STAMP)  ## where a call's time goes in worker and auditor: tables, speedscope files, flamegraphs
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'py-spy>=0.4,<1'
+	@$(BIN)/python -m scripts.profiler $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 fuzz: $(STAMP)  ## all that reads an agent's bytes; SECONDS=600 for longer than a minute
 	@$(BIN)/python -c 'import atheris' 2>/dev/null \
