@@ -52,7 +52,8 @@ def document(**more: Any) -> dict[str, Any]:
     }
     machine_ = dict.fromkeys(("date", "processor", "system", "disk", "versions"), "x")
     return {
-        "machine": machine_, "quick": False, "rounds": 3, "skipped": {"squid": "not installed"},
+        "machine": machine_, "quick": False, "busy_before_percent": 2.0, "rounds": 3,
+        "skipped": {"squid": "not installed"},
         "figures": {figure.key: record(Span(1.0, 0.5, 2.0), "note") for figure in FIGURES},
         "candidates": {name: dict.fromkeys((ONE, EIGHT, NEW), load) for name in NAMES},
         "audit_rows": 5_000_000, "reports": {"report --by run": 1.5},
@@ -170,6 +171,18 @@ def test_a_call_that_fails_ends_the_load(field: Field, tmp_path: Path) -> None:
     candidate = Candidate("nobody", f"localhost:{_closed_port()}", stranger)
     with pytest.raises(subprocess.CalledProcessError):
         rounds.measure(candidate, ONE, 0.2, vendor_pid=field.vendor.pid)
+
+
+def test_an_optional_proxy_that_fails_costs_only_its_own_figures(field: Field) -> None:
+    """The others' are there, and the report says what became of it; one that is needed ends the run."""
+    broken = Candidate("broken", f"localhost:{_closed_port()}", field.ca)
+    both, pid = [field.direct(), broken], field.vendor.pid
+    results, failed = rounds.visit_all(both, 2, 0.05, pid, lambda _: None, optional=("broken",))
+    assert [2, 2, 2] == [len(figures) for figures in results["direct"].values()]
+    assert {"broken": "it failed in round 1, 1 kept alive"} == failed
+    assert {"direct"} == results.keys()
+    with pytest.raises(subprocess.CalledProcessError):
+        rounds.visit_all(both, 1, 0.05, pid, lambda _: None)
 
 
 def test_a_client_that_breaks_off_does_not_spoil_the_vendor(field: Field) -> None:
@@ -301,6 +314,7 @@ def test_the_report_says_on_what_it_was_measured(tmp_path: Path) -> None:
     assert {"date", "processor", "system", "versions", "disk"} == found.keys()
     assert "mitmproxy 12" in found["versions"]
     assert machine.fdatasync_ms(tmp_path) > 0
+    assert 0 <= machine.busy_percent(0.05) <= 100
     assert [] == list(tmp_path.iterdir())
 
 

@@ -81,10 +81,14 @@ def measure(size: Size, parent: Path, output: Path) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="runcap-bench-", dir=parent) as name, ExitStack() as stack:
         folder = Path(name)
+        busy = machine.busy_percent()
         figures = {"fdatasync": record(machine.fdatasync_ms(folder))}
         field = Field(folder, stack)
         candidates, skipped = _line_up(field, output)
-        results = rounds.visit_all(candidates, size.rounds, size.seconds, field.vendor.pid, _say)
+        optional = (others.SQUID, others.PROXY_PY)
+        results, failed = rounds.visit_all(
+            candidates, size.rounds, size.seconds, field.vendor.pid, _say, optional=optional
+        )
         one, two = (_named(candidates, name) for name in (ONE_WORKER, TWO_WORKERS))
         figures |= _compared(results, one)
         rate = _PACE * min(figures_["calls_per_second"] for figures_ in results[ONE_WORKER][EIGHT])
@@ -104,7 +108,8 @@ def measure(size: Size, parent: Path, output: Path) -> dict[str, Any]:
         audits.large_audit(Path(name) / "audit.db", size.audit_rows)
         reports = audits.reports(Path(name) / "audit.db")
     return {
-        "machine": head, "quick": size == QUICK, "rounds": size.rounds, "figures": figures, "skipped": skipped,
+        "machine": head, "busy_before_percent": busy, "quick": size == QUICK, "rounds": size.rounds,
+        "figures": figures, "skipped": skipped | failed,
         "candidates": {name: {load: _plain(results, name, load) for load in loads} for name, loads in results.items()},
         "audit_rows": size.audit_rows, "reports": reports,
     }  # fmt: skip

@@ -37,6 +37,20 @@ def describe(folder: Path, squid: str | None) -> dict[str, str]:
     }
 
 
+def busy_percent(seconds: float = 1.0) -> float:
+    """How busy all cores are with whatever else there is, the host's other guests included."""
+    busy_before, all_before = _jiffies()
+    time.sleep(seconds)
+    busy, all_ = _jiffies()
+    return 100 * (busy - busy_before) / max(1, all_ - all_before)
+
+
+def _jiffies() -> tuple[int, int]:
+    """Of all cores since they were started: busy, and in total (proc_stat(5): user nice system idle iowait …)."""
+    times = [int(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return sum(times) - times[3] - times[4], sum(times)
+
+
 def fdatasync_ms(folder: Path) -> float:
     """The median of an append of 1 kB and its `fdatasync`: what the ledger's server does before each answer."""
     path, times = folder / "appends", []

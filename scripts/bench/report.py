@@ -63,7 +63,8 @@ def _head(document: dict[str, Any]) -> str:
     return (
         f"{machine['date']}, {machine['processor']}, {machine['system']}, disk: {machine['disk']}; "
         f"{machine['versions']}. {kind.capitalize()}{rounds} by turns; each figure is the median, in brackets the "
-        "lowest and the highest."
+        "lowest and the highest. Before it began, the machine was busy with other things to "
+        f"{document['busy_before_percent']:.0f} %."
     )
 
 

@@ -9,7 +9,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ def measure(candidate: Candidate, load: str, seconds: float, *, vendor_pid: int,
         rate: calls a second, of all connections; 0: as many as they can.
 
     Raises:
-        subprocess.CalledProcessError: a call failed; its answer is on stderr.
+        subprocess.SubprocessError: a call failed, whose answer is on stderr then, or was never answered.
     """
     options = [*_ARGUMENTS[load], "--seconds", str(seconds), "--warm-up", _WARM_UP_SECONDS, "--rate", str(rate)]
     command = [sys.executable, "-m", "scripts.bench.load", *candidate.load_arguments(), *options]
@@ -70,7 +70,11 @@ def measure(candidate: Candidate, load: str, seconds: float, *, vendor_pid: int,
         process.stdout.readline()
         candidate.settle()
         before, vendor_before = candidate.cpu_by_role(), usage(vendor_pid).cpu_seconds
-        answer, _ = process.communicate("go\n", timeout=seconds + _PATIENCE_SECONDS)
+        try:
+            answer, _ = process.communicate("go\n", timeout=seconds + _PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     vendor_used = usage(vendor_pid).cpu_seconds - vendor_before
@@ -96,21 +100,42 @@ def _overhead_ms(candidate: Candidate, calls: int) -> tuple[float, float]:
 
 
 def visit_all(
-    candidates: list[Candidate], rounds: int, seconds: float, vendor_pid: int, say: Callable[[str], None]
-) -> Results:
-    """Every candidate with every load in each round, in alternating order."""
+    candidates: list[Candidate],
+    rounds: int,
+    seconds: float,
+    vendor_pid: int,
+    say: Callable[[str], None],
+    *,
+    optional: Collection[str] = (),
+) -> tuple[Results, dict[str, str]]:
+    """Every candidate with every load in each round, in alternating order.
+
+    Returns:
+        The figures; and which of the optional candidates failed on the way and have none, with the reason.
+
+    Raises:
+        subprocess.SubprocessError: one that is not optional failed.
+    """
     results: Results = {candidate.name: {load: [] for load in LOADS} for candidate in candidates}
+    failed: dict[str, str] = {}
     for number in range(rounds):
-        order = candidates if number % 2 == 0 else candidates[::-1]
         for load in LOADS:
-            for candidate in order:
-                figures = measure(candidate, load, seconds, vendor_pid=vendor_pid)
+            for candidate in candidates if number % 2 == 0 else candidates[::-1]:
+                if candidate.name in failed:
+                    continue
+                try:
+                    figures = measure(candidate, load, seconds, vendor_pid=vendor_pid)
+                except subprocess.SubprocessError:
+                    if candidate.name not in optional:
+                        raise
+                    failed[candidate.name] = f"it failed in round {number + 1}, {load}"
+                    continue
                 results[candidate.name][load].append(figures)
                 say(
                     f"round {number + 1}/{rounds}: {load:16} {candidate.name:26} {figures['calls_per_second']:7,.0f}/s"
                     f"  p50 {figures['p50_ms']:6.2f} ms  worker {figures.get('worker_cpu_ms', 0.0):.2f} ms a call"
                 )
-    return results
+    return {name: loads for name, loads in results.items() if name not in failed}, failed
 
 
 def at_same_rate(one: Candidate, two: Candidate, rate: float, *, rounds: int, seconds: float, vendor_pid: int) -> Span:
