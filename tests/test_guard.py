@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runcap.call import Call
 from runcap.decision import Code, Deny, Refused, refuse
 from runcap.entrance.wire import Malformed, Message
 from runcap.forwarder import NoAnswer, NotSent
@@ -353,19 +354,21 @@ async def test_an_ending_is_tried_again_until_the_ledger_is_back(stage: Stage) -
 
 
 @pytest.mark.parametrize(
-    "break_it",
+    "broken",
     [
-        pytest.param(lambda stage: setattr(stage.vendor, "credential", _raise), id="credential"),
-        pytest.param(lambda stage: setattr(stage.vendor, "plan", _raise), id="plan"),
-        pytest.param(lambda stage: setattr(stage.vendor, "quote", _raise), id="quote"),
-        pytest.param(lambda stage: setattr(stage.ledger, "reserve", _raise), id="reserve"),
-        pytest.param(lambda stage: setattr(stage.guard, "_ask", _raise), id="ask"),
-        pytest.param(lambda stage: setattr(stage.guard, "_secret_of", _raise), id="secret"),
+        pytest.param(lambda stage: (stage.vendor, "credential"), id="credential"),
+        pytest.param(lambda stage: (stage.vendor, "plan"), id="plan"),
+        pytest.param(lambda stage: (stage.vendor, "quote"), id="quote"),
+        pytest.param(lambda stage: (stage.ledger, "reserve"), id="reserve"),
+        pytest.param(lambda _: (Call, "ask"), id="ask"),
+        pytest.param(lambda stage: (stage.guard, "_secret_of"), id="secret"),
     ],
 )
-async def test_an_exception_before_sending_fails_closed(stage: Stage, break_it: Callable[[Stage], None]) -> None:
+async def test_an_exception_before_sending_fails_closed(
+    stage: Stage, broken: Callable[[Stage], tuple[Any, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever breaks on the way: 503, nothing sent, one audit row."""
-    break_it(stage)
+    monkeypatch.setattr(*broken(stage), _raise)
 
     status, _, body = await stage.call()
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from runcap.call import check_quote
 from runcap.entrance.admission import admit
 from runcap.entrance.wire import Message
-from runcap.guard import check_quote
 from runcap.vendors.base import Kind, Lookup, Plan, Quote, Vendor
 
 _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"

@@ -5,36 +5,24 @@ exception and timeout is an outcome. What nobody can tell counts as spent.
 """
 
 import asyncio
-import hashlib
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
+from runcap.call import Call, check_quote, sha256
 from runcap.decision import Code, Deny, Refused, at_run, refuse
 from runcap.endings import Endings
-from runcap.entrance.admission import admit, audit_path
+from runcap.entrance.admission import admit
 from runcap.entrance.wire import Malformed, Message
 from runcap.failpoints import failpoint
 from runcap.forwarder import NoAnswer, NotSent
 from runcap.ledger.model import Ask, End, Ended, Held
-from runcap.lookups import Asking, Lookups, Sender
-from runcap.money import MAX_CALL_MICROS, usd_from_micros
+from runcap.lookups import Lookups, Sender
 from runcap.refusals import Refusals
 from runcap.reply import Reply, credentials, denied, forwarded
-from runcap.runs import key_digest, parse_vault_key
-from runcap.vendors.base import (
-    Ending,
-    Kind,
-    Outcome,
-    Plan,
-    Quote,
-    Request,
-    Response,
-    Vendor,
-)
+from runcap.vendors.base import Ending, Kind, Outcome, Plan, Quote, Response, Vendor
 
 logger = logging.getLogger(__name__)
 
@@ -60,34 +48,6 @@ class LedgerPort(Protocol):
         self, row: dict[str, Any], deny: Deny, digest: str | None, *, strangers: bool = True
     ) -> tuple[str, str] | None:
         """Write the audit row of a call that was refused before the ledger was asked."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """What is known of one call so far; becomes its audit row."""
-
-    vendor: Vendor
-    row: dict[str, Any]
-    started: float
-    digest: str | None = None
-    opened_by: str = ""
-    vendor_seconds: float = 0.0
-    """How long the vendor took for the call itself; its lookups have their own time."""
-    asking: Asking | None = None
-    reason: str = ""
-    """Why its operation is refused by default, if it is."""
-    recorded: bool = False
-    """The ledger has written the audit row already, or will when the call's reservation ends."""
-    reserved: bool = False
-
-    def times(self) -> dict[str, int]:
-        """``duration_ms`` of the whole call, and ``overhead_us``: our own part of it, the vendor's left out."""
-        elapsed = time.perf_counter() - self.started
-        vendor_seconds = self.vendor_seconds + (self.asking.seconds if self.asking else 0.0)
-        return {
-            "duration_ms": round(elapsed * 1000),
-            "overhead_us": round((elapsed - vendor_seconds) * 1_000_000),
-        }
 
 
 class Guard:
@@ -130,12 +90,7 @@ class Guard:
         if task is not None:
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
-        call = _Call(
-            vendor,
-            {"vendor": vendor.name, "method": message.method, "path": audit_path(message.target)},
-            time.perf_counter(),
-            opened_by=opened_by,
-        )
+        call = Call.begin(vendor, message, opened_by)
         try:
             return await self._handle(call, message, gateway=gateway)
         except Refused as refused:
@@ -147,7 +102,7 @@ class Guard:
 
     async def refuse_malformed(self, vendor: Vendor, problem: Malformed) -> Reply:
         """Answer bytes that are no request at all."""
-        call = _Call(vendor, {"vendor": vendor.name, "method": "", "path": ""}, time.perf_counter())
+        call = Call.begin(vendor)
         return await self._refusal(call, Deny(problem.code, str(problem)))
 
     async def record_denial(self, row: dict[str, Any], deny: Deny, digest: str | None = None) -> None:
@@ -162,12 +117,10 @@ class Guard:
             await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
         await self._refusals.flush()
 
-    async def _handle(self, call: _Call, message: Message, *, gateway: bool) -> Reply:
+    async def _handle(self, call: Call, message: Message, *, gateway: bool) -> Reply:
         vendor = call.vendor
         request = admit(message, vendor, gateway=gateway)
-        call.digest = _vault_key_digest(vendor, request)
-        if call.opened_by and call.digest != call.opened_by:
-            raise refuse(Code.KEY_MISMATCH, "The call has another vault key than the one that opened its tunnel.")
+        call.identify(request)
         plan = vendor.plan(request)
         call.row["operation"] = plan.operation.name
         call.reason = plan.operation.reason
@@ -180,11 +133,11 @@ class Guard:
         quote = await self._price(call, plan, secret)
         await self._endings.of_object(quote.object_id)
         failpoint("before_reserve")
-        held = await self._written(call, self._ledger.reserve(self._ask(call, plan, quote)))
+        held = await self._written(call, self._ledger.reserve(call.ask(plan, quote, self._deadline_ms)))
         failpoint("after_reserve")
         return await self._forward(call, plan, quote, held, secret)
 
-    async def _price(self, call: _Call, plan: Plan, secret: str) -> Quote:
+    async def _price(self, call: Call, plan: Plan, secret: str) -> Quote:
         """Run the vendor's pricing, fetching what it asks for; the key is checked before the first lookup."""
         steps = call.vendor.quote(plan)
         try:
@@ -196,15 +149,10 @@ class Guard:
                 lookup = steps.send(await self._lookups.look_up(call.asking, lookup))
         except StopIteration as done:
             quote = check_quote(done.value)
-        call.row |= {
-            "cost_micros": quote.micros,
-            "amount_minor": quote.amount_minor,
-            "currency": quote.currency,
-        }
-        call.row |= {name: fact for name, fact in (("country", quote.country), ("account", plan.account)) if fact}
+        call.note_quote(plan, quote)
         return quote
 
-    async def _authorize(self, call: _Call, plan: Plan) -> None:
+    async def _authorize(self, call: Call, plan: Plan) -> None:
         assert call.digest is not None
         await self._written(
             call,
@@ -218,37 +166,7 @@ class Guard:
             ),
         )
 
-    def _ask(self, call: _Call, plan: Plan, quote: Quote) -> Ask:
-        assert call.digest is not None
-        upstream = plan.upstream
-        digest = None
-        fingerprint = ""
-        if plan.idempotency_key is not None or plan.sends:
-            fingerprint = _sha256(upstream.method, upstream.path, upstream.query, upstream.body.decode("latin-1"))
-        if plan.idempotency_key is not None:
-            # The vendor keeps its keys for each account: the same key on another account is another call.
-            digest = _sha256(call.vendor.name, plan.account or "", plan.idempotency_key)
-            call.row["idempotency_digest"] = digest
-        return Ask(
-            reservation_id=secrets.token_hex(16),
-            key_digest=call.digest,
-            vendor=call.vendor.name,
-            operation=plan.operation.name,
-            micros=quote.micros,
-            deadline_ms=self._deadline_ms,
-            row=call.row,
-            object_id=quote.object_id,
-            needs_allow=plan.operation.kind is Kind.DENIED,
-            idempotency_digest=digest,
-            fingerprint=fingerprint,
-            account=plan.account or "",
-            country=quote.country or "",
-            currency=quote.currency or "",
-            refund=plan.is_refund,
-            send_digest=fingerprint if plan.sends and digest is None else "",
-        )
-
-    async def _forward(self, call: _Call, plan: Plan, quote: Quote, held: Held, secret: str) -> Reply:
+    async def _forward(self, call: Call, plan: Plan, quote: Quote, held: Held, secret: str) -> Reply:
         """Send a call whose price is held. From here on every exception is an outcome."""
         call.recorded = call.reserved = True
         try:
@@ -272,11 +190,10 @@ class Guard:
             raise
         failpoint("after_send")
         outcome = _outcome(call.vendor, plan, quote, response)
-        end = _end(call, held, outcome, response)
-        ended = await self._endings.settle(end, quote, held)
+        ended = await self._endings.settle(call.end(held, outcome, response), quote, held)
         return forwarded(response, held, ended, credentials(secret, signature))
 
-    async def _send(self, call: _Call, plan: Plan, signature: tuple[tuple[str, str], ...]) -> Response:
+    async def _send(self, call: Call, plan: Plan, signature: tuple[tuple[str, str], ...]) -> Response:
         """Send, and count the time as the vendor's however it ends."""
         began = time.perf_counter()
         try:
@@ -284,13 +201,13 @@ class Guard:
         finally:
             call.vendor_seconds += time.perf_counter() - began
 
-    async def _end_without_answer(self, call: _Call, held: Held, ending: Ending, deny: Deny) -> Reply:
+    async def _end_without_answer(self, call: Call, held: Held, ending: Ending, deny: Deny) -> Reply:
         deny = at_run(deny, held.run_id, held.label)
         row = {"status": deny.status, "code": str(deny.code), **call.times()}
         await self._endings.wait(self._endings.begin(End(held.reservation_id, ending, row=row)))
         return denied(call.vendor, deny)
 
-    async def _refusal(self, call: _Call, deny: Deny) -> Reply:
+    async def _refusal(self, call: Call, deny: Deny) -> Reply:
         """Audit a refusal, unless the ledger's script has done so, and put it in the vendor's envelope."""
         if not call.recorded:
             call.row |= {"status": deny.status, **call.times()}
@@ -305,7 +222,7 @@ class Guard:
             deny = replace(deny, message=f"{deny.message} {call.reason}")
         return denied(call.vendor, deny)
 
-    async def _written[T](self, call: _Call, asking: Awaitable[T]) -> T:
+    async def _written[T](self, call: Call, asking: Awaitable[T]) -> T:
         """Ask the ledger something whose refusal its script audits itself, unless it could not be reached."""
         try:
             return await asking
@@ -314,39 +231,11 @@ class Guard:
             raise
 
 
-def check_quote(quote: Quote) -> Quote:
-    """The quote, if a single call may cost that.
-
-    Raises:
-        Refused: ``unpriced``.
-    """
-    if not 0 <= quote.micros <= MAX_CALL_MICROS:
-        raise refuse(
-            Code.UNPRICED,
-            f"The call costs {usd_from_micros(quote.micros)} USD; a single call may cost "
-            f"{usd_from_micros(MAX_CALL_MICROS)} at the most.",
-            requested_micros=quote.micros,
-        )
-    return quote
-
-
-def _vault_key_digest(vendor: Vendor, request: Request) -> str:
-    token = vendor.credential(request)
-    key = parse_vault_key(token)
-    if key is None:
-        raise refuse(
-            Code.KEY_UNKNOWN,
-            "The credential is no vault key of runcap: get one with `runcap keys issue` and put it where the "
-            f"{vendor.name} secret would be.",
-        )
-    return key_digest(key)
-
-
 def _upstream_idempotency_key(plan: Plan, held: Held) -> str | None:
     """The key that goes upstream: bound to the run, so that no run can be answered with another's stored reply."""
     if plan.idempotency_key is None:
         return None
-    return "runcap-" + _sha256(held.run_id, plan.idempotency_key)
+    return "runcap-" + sha256(held.run_id, plan.idempotency_key)
 
 
 def _outcome(vendor: Vendor, plan: Plan, quote: Quote, response: Response) -> Outcome:
@@ -355,19 +244,3 @@ def _outcome(vendor: Vendor, plan: Plan, quote: Quote, response: Response) -> Ou
     except Exception:
         logger.exception("the outcome of %s could not be read; it counts as spent", plan.operation.name)
         return Outcome(Ending.UNKNOWN)
-
-
-def _end(call: _Call, held: Held, outcome: Outcome, response: Response) -> End:
-    row = {"status": response.status, "vendor_request_id": outcome.vendor_request_id, **call.times()}
-    return End(
-        held.reservation_id,
-        outcome.ending,
-        micros=outcome.micros,
-        object_id=outcome.object_id,
-        final=outcome.final,
-        row=row,
-    )
-
-
-def _sha256(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

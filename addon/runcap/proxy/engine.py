@@ -7,7 +7,6 @@ between the agent and the guard, and the handlers of a hook are looked up once.
 """
 
 import asyncio
-import inspect
 import logging
 import math
 import socket
@@ -61,7 +60,7 @@ class _Hooks:
             return
         try:
             result = handler(*event.args())
-            if inspect.isawaitable(result):
+            if result is not None:
                 await result
         except (Exception, asyncio.CancelledError):
             # A hook that is cancelled must not end its connection's task with it: the client would wait for ever.

@@ -44,12 +44,14 @@ async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str,
     await addon.done()
 
 
-def _eager_task(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **kwargs: Any) -> asyncio.Task[Any]:
+def _eager_task(
+    loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], *, eager_start: bool | None = None, **kwargs: Any
+) -> asyncio.Task[Any]:
     """Run a new task at once, up to its first wait: a call reaches the ledger in the turn of the loop that read it.
 
-    (uvloop passes `eager_start` to a factory, which asyncio's own does not take before Python 3.14.)
+    uvloop passes `eager_start` on, None unless somebody gave it; asyncio's own factory does not take it before 3.14.
     """
-    return asyncio.Task(coro, loop=loop, **(kwargs | {"eager_start": True}))
+    return asyncio.Task(coro, loop=loop, eager_start=eager_start is not False, **kwargs)
 
 
 def _reload(addon: Runcap) -> None:

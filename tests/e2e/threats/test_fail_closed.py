@@ -13,6 +13,7 @@ import pytest
 from mitmproxy import exceptions
 
 import runcap.addon
+import runcap.call
 import runcap.entrance.layer
 import runcap.entrance.wire
 import runcap.guard
@@ -56,7 +57,7 @@ BEFORE_SENDING: dict[str, Callable[[pytest.MonkeyPatch, Inside], None]] = {
     "plan": lambda patch, inside: patch.setattr(stripe(inside), "plan", broken),
     "secret": lambda patch, inside: patch.setattr(inside.service._guard, "_secret_of", broken),
     "quote": lambda patch, inside: patch.setattr(stripe(inside), "quote", broken),
-    "ask": lambda patch, inside: patch.setattr(inside.service._guard, "_ask", broken),
+    "ask": lambda patch, _: patch.setattr(runcap.call.Call, "ask", broken),
     "reserve": lambda patch, inside: patch.setattr(inside.service._guard._ledger, "reserve", broken_later),
 }
 
