@@ -58,12 +58,28 @@ def of_a_step(text: str, _folder: Path) -> Environment:
 
 FORMATS: dict[str, Callable[[str, Path], Environment]] = {
     "sh": evaluated("sh", "."),
-    "bash": evaluated("bash", "--norc", "source"),
-    "fish": evaluated("fish", "--no-config", "source"),
-    "github": of_a_step,
     "docker": lambda text, _: pairs(text),
     "kubernetes": mounted,
 }
+
+SAME: dict[str, tuple[str, Callable[[str, Path], Environment]]] = {
+    "bash": ("sh", evaluated("bash", "--norc", "source")),
+    "fish": ("fish", evaluated("fish", "--no-config", "source")),
+    "github": ("github", of_a_step),
+}
+"""By reader: the format that it reads, and how."""
+
+
+@pytest.mark.parametrize("reader", SAME)
+def test_the_same_everywhere(up: RuncapUp, tmp_path: Path, reader: str) -> None:
+    """On this machine every reader ends with the variables of `--json`, each with its value."""
+    options = ("--key", up.issue("env", daily_usd="1").vault_key, "--proxy", up.proxy)
+    form, read = SAME[reader]
+    code, printed = up.cli("env", "--format", form, *options)
+    assert 0 == code
+    expected = up.cli_json("env", *options)
+    found = read(printed, tmp_path)
+    assert expected == {name: found.get(name) for name in expected}
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -73,7 +89,7 @@ def test_an_agent_in_it(up: RuncapUp, fakes: FakeVendors, node_scripts: Path, tm
     run = up.issue("env", daily_usd="50")
     mount = up.home / "agent" if form == "docker" else tmp_path
     options = ("--key", run.vault_key, "--proxy", up.proxy, "--mount", str(mount))
-    code, printed = up.cli("env", "--format", "sh" if form == "bash" else form, *options)
+    code, printed = up.cli("env", "--format", form, *options)
     assert 0 == code
     environment = FORMATS[form](printed, tmp_path)
     python, node = sys.executable, str(shutil.which("node"))

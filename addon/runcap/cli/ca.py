@@ -117,7 +117,8 @@ def install(
 ) -> None:
     """Trust the root on this machine: in the system's store, Java's, or NSS' (Firefox, Chromium).
 
-    The first two need root. An agent under `runcap exec` or `runcap env` needs none of them.
+    The first two need root, and macOS asks for an administrator's password. An agent under `runcap exec` or `runcap
+    env` needs none of them.
     """
     root = _root(config_path)
     for store in _stores(kinds, keystore, databases):
