@@ -205,3 +205,11 @@ def assert_refused(up: RuncapUp, proxy: str, words: str, *options: str) -> str:
     assert (1, "") == (ended.returncode, ended.stdout)
     assert words in ended.stderr
     return ended.stderr
+
+
+def test_what_is_asked_before_is_no_call(run_under: Exec, tmp_path: Path) -> None:
+    """Also for a run that may not use the vendor whose certificate is looked at."""
+    summary = tmp_path / "summary.json"
+    ended = run_under("5", "true", options=("--vendor", "resend", "--summary", str(summary)))
+    assert ", no calls refused, " in ended.err
+    assert 0 == json.loads(summary.read_text(encoding="utf-8"))["calls"]
