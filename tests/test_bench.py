@@ -243,11 +243,11 @@ async def test_a_filled_ledger_is_one_that_was_used(tmp_path: Path) -> None:
         async with opened(url) as ledger:
             digest = await issue(ledger)
             filler = Filler(url)
-            await filler.runs_and_caps(1_203, 7)
-            before = await ledger.audit_backlog()
             await filler.calls(digest, 1_105)
+            assert 1_105 <= await ledger.audit_backlog()
+            await filler.runs_and_caps(1_203, 7)
             filler.close()
-            assert 1_105 == await ledger.audit_backlog() - before
+            assert 0 == await ledger.audit_backlog()
             assert 1_204 == len(await ledger.list_runs(limit=5_000))
             assert [] == await ledger.check()
             assert 7 == len([cap for cap in await ledger.list_caps() if cap.level == "fleet"])

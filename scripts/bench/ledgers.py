@@ -56,10 +56,7 @@ async def measure(folder: Path, runs: int, caps: int, *, seconds: float, turns: 
     rates: dict[str, list[float]] = {"empty": [], "full": []}
     with embedded(folder / "empty") as empty_url, embedded(folder / "full") as full_url:
         async with opened(empty_url) as empty, opened(full_url) as full:
-            filler = Filler(full_url)
-            await filler.runs_and_caps(runs, caps)
-            filler.close()
-            await _come_to_rest(full_url)
+            await _fill(full_url, runs, caps)
             digests = {"empty": await issue(empty), "full": await issue(full)}
             ledgers = {"empty": empty, "full": full}
             for turn in range(-1, turns):  # the first one warms up
@@ -107,16 +104,24 @@ async def _one_by_one_ms(ledger: Ledger, digest: str) -> float:
     return statistics.median(times) * 1000
 
 
-async def _come_to_rest(url: str) -> None:
-    """Drop what the filling left in the stream, and wait until the server has rewritten its file in peace."""
+async def _fill(url: str, runs: int, caps: int) -> None:
+    """Fill a ledger without waiting for the disk, and leave its server as it was: all on disk, at rest, and durable."""
     with Redis.from_url(url) as connection:
-        connection.xtrim("runcap:{default}:audit", maxlen=0, approximate=False)
+        connection.config_set("appendfsync", "no")
+        connection.config_set("auto-aof-rewrite-percentage", 0)
+        filler = Filler(url)
+        await filler.runs_and_caps(runs, caps)
+        filler.close()
         connection.bgrewriteaof()
-        while True:
-            info: Any = connection.info("persistence")
-            if not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]:
-                return
+        while _rewrites(connection):  # noqa: ASYNC110 (the server tells nobody when it has)
             await asyncio.sleep(0.2)
+        connection.config_set("auto-aof-rewrite-percentage", 100)
+        connection.config_set("appendfsync", "always")
+
+
+def _rewrites(connection: Redis) -> bool:
+    info: Any = connection.info("persistence")
+    return bool(info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"])
 
 
 async def forget_audit(ledger: Ledger) -> None:
