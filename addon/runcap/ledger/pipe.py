@@ -125,7 +125,9 @@ class _Wire(asyncio.Protocol):
         self._waiting: deque[tuple[float, _Answer]] = deque()
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._planned: asyncio.Handle | None = None
+        """Writes what is unsent, at the end of this turn of the loop if hurried, else when patience is over."""
+        self._hurried = False
         self._idle_poll: select.poll | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,7 +142,7 @@ class _Wire(asyncio.Protocol):
         The loop tells of an end of file only when it comes round to it; while nothing is awaited, a socket that can
         be read means just that. (With TLS it may mean other things, so there the loop is relied on.)
         """
-        if not self._lost and not self._waiting and self._idle_poll is not None and self._idle_poll.poll(0):
+        if not self._lost and self._idle() and self._idle_poll is not None and self._idle_poll.poll(0):
             self.drop(RedisConnectionError("the connection to the ledger was lost"))
         return not self._lost
 
@@ -151,20 +153,31 @@ class _Wire(asyncio.Protocol):
         if self._lost or self._transport is None:
             answer.set_exception(RedisConnectionError("the connection to the ledger was lost"))
             return answer
+        idle = self._idle()
         self._waiting.append((time.monotonic(), answer))
         self._unsent.append(command)
-        if not patient:
+        if patient:
+            self._planned = self._planned or loop.call_later(_PATIENCE_SECONDS, self._write)
+        elif idle:
             self._write()
-        elif self._patience is None:
-            self._patience = loop.call_later(_PATIENCE_SECONDS, self._write)
+        elif not self._hurried:  # what else is asked in this turn of the loop goes with it
+            self._cancel_planned()
+            self._planned, self._hurried = loop.call_soon(self._write), True
         if self._watch is None:
             self._watch = loop.call_later(self._timeout_seconds, self._look)
         return answer
 
+    def _idle(self) -> bool:
+        """Nothing that was sent is waiting for its answer."""
+        return len(self._waiting) == len(self._unsent)
+
+    def _cancel_planned(self) -> None:
+        if self._planned is not None:
+            self._planned.cancel()
+        self._planned, self._hurried = None, False
+
     def _write(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        self._cancel_planned()
         if self._transport is not None:
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
@@ -185,10 +198,10 @@ class _Wire(asyncio.Protocol):
     def drop(self, error: Exception) -> None:
         """End the connection; nobody knows whether what waits was done."""
         self._lost = True
-        for timer in (self._watch, self._patience):
-            if timer is not None:
-                timer.cancel()
-        self._watch = self._patience = None
+        self._cancel_planned()
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         if self._transport is not None:
             self._transport.abort()
         while self._waiting:
