@@ -41,7 +41,7 @@ class Endings:
         """For who wants to end the process: these are not in the ledger yet."""
 
     def begin(self, end: End, *, patient: bool = False) -> asyncio.Task[Ended | None]:
-        """Bring an ending to the ledger, in the background; a patient one comes there about a millisecond later."""
+        """Bring an ending to the ledger, in the background; a patient one comes there up to two milliseconds later."""
         task = asyncio.create_task(self._finish(end, patient=patient))
         self.under_way.add(task)
         task.add_done_callback(self.under_way.discard)

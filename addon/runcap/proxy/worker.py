@@ -11,8 +11,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Any
 
 import uvloop
 
@@ -27,7 +25,6 @@ from runcap.service import open_service
 async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str, int] | None) -> None:
     """Run until told to end."""
     loop = asyncio.get_running_loop()
-    loop.set_task_factory(_eager_task)
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
@@ -42,16 +39,6 @@ async def serve(config: str | None, listen: tuple[str, int], gateway: tuple[str,
     await stop.wait()
     engine.close()
     await addon.done()
-
-
-def _eager_task(
-    loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], *, eager_start: bool | None = None, **kwargs: Any
-) -> asyncio.Task[Any]:
-    """Run a new task at once, up to its first wait: a call reaches the ledger in the turn of the loop that read it.
-
-    uvloop passes `eager_start` on, None unless somebody gave it; asyncio's own factory does not take it before 3.14.
-    """
-    return asyncio.Task(coro, loop=loop, eager_start=eager_start is not False, **kwargs)
 
 
 def _reload(addon: Runcap) -> None:
