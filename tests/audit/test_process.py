@@ -121,7 +121,7 @@ async def test_calls_of_the_real_ledger(path: Path, server: EmbeddedLedger, ledg
         "SELECT decision, code, outcome, status, cost_micros, settled_micros, spent_micros, cap_micros, cap_level,"
         " cap_selector, cap_window FROM calls"
     ).fetchall()
-    extras = [('{"reservation": "r0"}',), ('{"reservation": "r1"}',), (None,)]
+    extras = [('{"reservation":"r0"}',), ('{"reservation":"r1"}',), (None,)]
     assert extras == db.execute("SELECT extra FROM calls ORDER BY seq").fetchall()
     assert [(4.0, 3, 1)] == db.execute("SELECT spent_usd, calls, blocked FROM run_spend").fetchall()
     db.close()

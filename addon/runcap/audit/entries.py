@@ -31,12 +31,15 @@ _ENVELOPE = frozenset({"kind", "at_ms", "row", "end"})
 _OF_THE_STORE = frozenset({"seq", "at", "stream_id", "extra", "prev_hash", "hash"})
 """Columns that no entry can name: what comes under these names is kept in `extra`."""
 
-_CALL_FIELDS = frozenset(CALL_COLUMNS) - _OF_THE_STORE
-_ADMIN_FIELDS = frozenset(ADMIN_COLUMNS) - _OF_THE_STORE
+_TEXTS = {
+    columns: tuple(name for name in columns if name not in _OF_THE_STORE | _INTEGERS)
+    for columns in (CALL_COLUMNS, ADMIN_COLUMNS)
+}
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _STREAM_MS = re.compile(r"([0-9]{1,18})-[0-9]{1,20}", re.ASCII)
 _MILLISECONDS = re.compile(r"[0-9]{1,18}", re.ASCII)
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder(order="sorted").encode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -65,7 +68,7 @@ def _call(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
     # What the ledger's script denies never comes back to the proxy's part of the row; its code tells the status.
     if "status" not in named and (status := STATUS.get(named.get("code"))) is not None:  # type: ignore[arg-type]
         named["status"] = status
-    known = _columns(named, _CALL_FIELDS)
+    known = _texts(named, CALL_COLUMNS) | _integers(named)
     for name, words in _ALLOWED_WORDS.items():
         if known.get(name) not in words:
             raise ValueError(f"{name} cannot be {known.get(name)!r}")
@@ -76,7 +79,7 @@ def _call(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
 
 def _admin(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
     named: dict[str, Any] = {name: text for name, text in fields.items() if name not in _ENVELOPE and text != ""}
-    known = _columns(named, _ADMIN_FIELDS)
+    known = _texts(named, ADMIN_COLUMNS)
     known |= {"at": _instant(fields["at_ms"]), "stream_id": _text(stream_id), "extra": _extra(named)}
     if not known.get("action"):
         raise ValueError("no action")
@@ -95,14 +98,25 @@ def _unreadable(stream_id: str, fields: Mapping[str, str], error: Exception) -> 
     return tuple(known.get(name) for name in ADMIN_COLUMNS[1:-2])
 
 
-def _columns(named: dict[str, Any], columns: frozenset[str]) -> dict[str, Value]:
-    """Take the values of these columns out of `named`; one expression a value, since an audit has millions."""
+def _texts(named: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Value]:
+    """Take what belongs into columns of text out of `named`."""
     known: dict[str, Value] = {}
-    for name in columns & named.keys():
-        value = named.pop(name)
+    take = named.pop
+    for name in _TEXTS[columns]:
+        value = take(name, None)
         if value is not None:
-            plain = type(value) is str and name not in _INTEGERS and value.isascii()
-            known[name] = value if plain else _integer(name, value) if name in _INTEGERS else _text(value)
+            known[name] = value if type(value) is str and value.isascii() else _text(value)
+    return known
+
+
+def _integers(named: dict[str, Any]) -> dict[str, Value]:
+    """Take what belongs into a call's columns of integers out of `named`."""
+    known: dict[str, Value] = {}
+    take = named.pop
+    for name in _INTEGERS:
+        value = take(name, None)
+        if value is not None:
+            known[name] = _integer(name, value)
     return known
 
 
@@ -135,7 +149,12 @@ def _text(value: Any) -> str:
 
 
 def _extra(named: Mapping[str, Any]) -> str | None:
-    return json.dumps(dict(sorted(named.items()))) if named else None
+    if not named:
+        return None
+    try:
+        return _encode(named).decode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return json.dumps(dict(sorted(named.items())), separators=(",", ":"))
 
 
 def _instant(at_ms: str) -> str:
