@@ -58,6 +58,14 @@ def test_an_act_of_administration() -> None:
     assert ("cap_set", None, '{"actor":"ann@host"}') == (row["action"], row["run_id"], row["detail"])
 
 
+def test_what_is_further_known_is_kept_in_order() -> None:
+    """Also text that is not even Unicode."""
+    for further, text in (("\u00e9", "\u00e9"), ("\ud800", "\\ud800")):
+        table, row = _read(call(1, row={"zone": 1, "name": further}))
+
+        assert ("calls", f'{{"name":"{text}","zone":1}}') == (table, row["extra"])
+
+
 @pytest.mark.parametrize(
     "entry",
     [

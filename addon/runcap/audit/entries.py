@@ -31,10 +31,8 @@ _ENVELOPE = frozenset({"kind", "at_ms", "row", "end"})
 _OF_THE_STORE = frozenset({"seq", "at", "stream_id", "extra", "prev_hash", "hash"})
 """Columns that no entry can name: what comes under these names is kept in `extra`."""
 
-_TEXTS = {
-    columns: tuple(name for name in columns if name not in _OF_THE_STORE | _INTEGERS)
-    for columns in (CALL_COLUMNS, ADMIN_COLUMNS)
-}
+_CALL_TEXTS = tuple(name for name in CALL_COLUMNS if name not in _OF_THE_STORE | _INTEGERS)
+_ADMIN_TEXTS = tuple(name for name in ADMIN_COLUMNS if name not in _OF_THE_STORE)
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 _STREAM_MS = re.compile(r"([0-9]{1,18})-[0-9]{1,20}", re.ASCII)
 _MILLISECONDS = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -68,7 +66,7 @@ def _call(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
     # What the ledger's script denies never comes back to the proxy's part of the row; its code tells the status.
     if "status" not in named and (status := STATUS.get(named.get("code"))) is not None:  # type: ignore[arg-type]
         named["status"] = status
-    known = _texts(named, CALL_COLUMNS) | _integers(named)
+    known = _texts(named, _CALL_TEXTS) | _integers(named)
     for name, words in _ALLOWED_WORDS.items():
         if known.get(name) not in words:
             raise ValueError(f"{name} cannot be {known.get(name)!r}")
@@ -79,7 +77,7 @@ def _call(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
 
 def _admin(stream_id: str, fields: Mapping[str, str]) -> tuple[Value, ...]:
     named: dict[str, Any] = {name: text for name, text in fields.items() if name not in _ENVELOPE and text != ""}
-    known = _texts(named, ADMIN_COLUMNS)
+    known = _texts(named, _ADMIN_TEXTS)
     known |= {"at": _instant(fields["at_ms"]), "stream_id": _text(stream_id), "extra": _extra(named)}
     if not known.get("action"):
         raise ValueError("no action")
@@ -102,7 +100,7 @@ def _texts(named: dict[str, Any], columns: tuple[str, ...]) -> dict[str, Value]:
     """Take what belongs into columns of text out of `named`."""
     known: dict[str, Value] = {}
     take = named.pop
-    for name in _TEXTS[columns]:
+    for name in columns:
         value = take(name, None)
         if value is not None:
             known[name] = value if type(value) is str and value.isascii() else _text(value)
