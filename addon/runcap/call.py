@@ -29,7 +29,8 @@ class Call:
     digest: str | None = None
     """Of its own vault key."""
     vendor_seconds: float = 0.0
-    """How long the vendor took for the call itself; its lookups have their own time."""
+    """How long the vendor took for the call itself, or for a first one under the same idempotency key; its lookups have
+    their own time."""
     asking: Asking | None = None
     reason: str = ""
     """Why its operation is refused by default, if it is."""
@@ -93,6 +94,7 @@ class Call:
             currency=quote.currency or "",
             refund=plan.is_refund,
             send_digest=fingerprint if plan.sends and idempotency_digest is None else "",
+            waits=idempotency_digest is not None,
         )
 
     def end(self, held: Held, outcome: Outcome, response: Response) -> End:

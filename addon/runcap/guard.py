@@ -22,6 +22,7 @@ from runcap.ledger.model import Ask, End, Ended, Held
 from runcap.lookups import Lookups, Sender
 from runcap.refusals import Refusals
 from runcap.reply import Reply, credentials, denied, forwarded
+from runcap.twins import hold
 from runcap.vendors.base import Ending, Kind, Outcome, Plan, Quote, Response, Vendor
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class LedgerPort(Protocol):
     """What the guard asks of the ledger (`runcap.ledger.ledger.Ledger`)."""
 
     async def reserve(self, ask: Ask) -> Held:
-        """Hold the quote against all caps, or raise `Refused` (its audit row is written then)."""
+        """Hold the quote against all caps, or raise `Refused` (its audit row is written then) or `UnderWay`."""
 
     async def authorize(
         self, digest: str, vendor: str, operation: str, *, needs_allow: bool, row: dict[str, Any], account: str
@@ -75,6 +76,7 @@ class Guard:
         self._ledger = ledger
         self._forwarder = forwarder
         self._secret_of = secret_of
+        self._timeout_seconds = timeout_seconds
         self._deadline_ms = round((timeout_seconds + grace_seconds) * 1000)
         self._lookups = Lookups(forwarder, timeout_seconds=timeout_seconds)
         self._refusals = Refusals(ledger)
@@ -133,7 +135,9 @@ class Guard:
         quote = await self._price(call, plan, secret)
         await self._endings.of_object(quote.object_id)
         failpoint("before_reserve")
-        held = await self._written(call, self._ledger.reserve(call.ask(plan, quote, self._deadline_ms)))
+        ask = call.ask(plan, quote, self._deadline_ms)
+        held, waited = await self._written(call, hold(self._ledger, ask, self._timeout_seconds))
+        call.vendor_seconds += waited  # for the vendor's answer to the first call under the same key
         failpoint("after_reserve")
         return await self._forward(call, plan, quote, held, secret)
 

@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from tests.e2e.client import Caller
+from tests.e2e.client import Caller, Reply
 from tests.e2e.harness import RuncapUp
 from tests.e2e.waiting import wait_until
 from tests.fakes import FakeVendors, Fault
@@ -93,6 +93,30 @@ def test_a_retry_under_one_key_counts_once(up: RuncapUp, fakes: FakeVendors) -> 
         assert first.json["id"] != other.request("POST", "/v1/payment_intents", body, form).json["id"]
     assert (4_000_000, 4_000_000) == (up.spent_micros(run), up.spent_micros(stranger))
     assert 800 == fakes.journal.moved(mark)
+
+
+def test_twins_under_one_key_get_one_answer(up: RuncapUp, fakes: FakeVendors) -> None:
+    """At once and by different workers: one charge, and whoever came second waits for the first one's answer."""
+    mark = fakes.journal.mark()
+    run = up.issue("twins", daily_usd="10")
+    form = {"Content-Type": "application/x-www-form-urlencoded", "Idempotency-Key": "order-8"}
+    body = "amount=400&currency=usd&payment_method=pm_card_visa&confirm=true"
+    fakes.fault(Fault("stripe", delay_seconds=0.7))
+
+    def charge(_: int) -> Reply:
+        with Caller(up, run) as caller:
+            return caller.request("POST", "/v1/payment_intents", body, form)
+
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(charge, range(6)))
+
+    assert [200] * 6 == [reply.status for reply in replies]
+    assert 1 == len({reply.json["id"] for reply in replies})
+    assert 4_000_000 == up.spent_micros(run)
+    assert 400 == fakes.journal.moved(mark)
+    rows = up.calls(run, 6)
+    assert {("allowed", "settled")} == {(row["decision"], row["outcome"]) for row in rows}
+    assert [0] * 5 + [4_000_000] == sorted(row["settled_micros"] for row in rows)
 
 
 def test_sigterm_waits_for_calls_under_way(up: RuncapUp, fakes: FakeVendors) -> None:

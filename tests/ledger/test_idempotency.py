@@ -1,11 +1,13 @@
 """Retries under the vendor's idempotency key count once."""
 
+from dataclasses import replace
+
 import pytest
 
 from runcap.decision import Code
 from runcap.ledger import keys
 from runcap.ledger.ledger import Ledger
-from runcap.ledger.model import Ask, Caps, Run
+from runcap.ledger.model import Ask, Caps, Run, UnderWay
 from tests.ledger.support import ask, call_rows, counted, denied_code, expire, issue, lose, redis, release, settle
 
 
@@ -44,6 +46,23 @@ async def test_a_retry_storm_holds_once(ledger: Ledger) -> None:
     for _ in range(5):
         assert Code.IDEMPOTENCY_IN_PROGRESS == await denied_code(ledger, keyed(run))
     assert (100, 0) == await counted(ledger, run)
+
+
+async def test_a_retry_may_wait_for_the_first(ledger: Ledger) -> None:
+    """Until that has ended it is neither held nor refused, and leaves no row; then it counts nothing."""
+    run = await issue(ledger)
+    first = await ledger.reserve(keyed(run))
+    rows = len(await call_rows(ledger))
+    for _ in range(3):
+        with pytest.raises(UnderWay):
+            await ledger.reserve(replace(keyed(run), waits=True))
+    assert rows == len(await call_rows(ledger))
+    assert Code.IDEMPOTENCY_MISMATCH == await denied_code(ledger, replace(keyed(run, fingerprint="other"), waits=True))
+
+    await settle(ledger, first)
+
+    assert 0 == (await ledger.reserve(replace(keyed(run), waits=True))).held_micros
+    assert (0, 100) == await counted(ledger, run)
 
 
 async def test_keys_of_two_runs_have_nothing_to_do_with_each_other(ledger: Ledger) -> None:

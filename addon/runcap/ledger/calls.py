@@ -9,7 +9,7 @@ import msgspec
 from runcap.decision import Code, Deny, Refused, refuse
 from runcap.ledger.client import UNREPLICATED, Client
 from runcap.ledger.denials import read_denial
-from runcap.ledger.model import Ask, End, Ended, Held
+from runcap.ledger.model import Ask, End, Ended, Held, UnderWay
 from runcap.vendors.base import Ending
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ class Calls:
         Raises:
             Refused: for any reason at all. The script has written the audit row, unless the code is
                 ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``.
+            UnderWay: a first call under the same idempotency key has not ended; only if the ask waits for it.
         """
         asked_row = _json(ask.row)
         reply, replicated = await self._client.run_replicated(
@@ -62,8 +63,11 @@ class Calls:
                 ask.currency,
                 "1" if ask.refund else "0",
                 ask.send_digest,
+                "1" if ask.waits else "0",
             ),
         )
+        if reply[0] == "UNDER_WAY":
+            raise UnderWay
         _raise_denial(reply, ask.vendor, ask.operation)
         if not replicated:
             row = {"status": 503, "code": str(Code.LEDGER_UNAVAILABLE)}

@@ -87,6 +87,12 @@ class Ask:
     send_digest: str = ""
     """SHA-256 of a canonical request that sends something to a person; empty if it does not, or if the vendor itself
     finds a repeated one by its idempotency key."""
+    waits: bool = False
+    """If a first call under the same idempotency key is under way, that is no refusal yet (`UnderWay`)."""
+
+
+class UnderWay(Exception):
+    """A first call under the same idempotency key has not ended. Nothing was held, and no audit row written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +163,6 @@ __all__ = [
     "Policy",
     "Run",
     "Spend",
+    "UnderWay",
     "Window",
 ]

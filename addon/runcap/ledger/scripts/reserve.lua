@@ -19,10 +19,11 @@
 -- ARGV[14]  the currency that it moves, or ''
 -- ARGV[15]  '1' if it is a refund, which the run's policy may leave uncounted, else '0'
 -- ARGV[16]  SHA-256 of a request that sends something to a person, or ''
+-- ARGV[17]  '1' if it may wait for the first call under its idempotency key, else '0'
 --
 -- Returns {'OK', run_id, label, held micros of the run, the run's total in micros with it, remaining micros or '', epoch,
 -- '1' if the run's policy bounds how many calls are under way, else '0'},
--- a denial (policy.lua), {'UNTRUSTED'} or {'AUDIT_FULL'}.
+-- a denial (policy.lua), {'UNDER_WAY'} without a row, {'UNTRUSTED'} or {'AUDIT_FULL'}.
 
 local IDEM_TTL_MS = 23 * 3600000 -- inside the 24 hours for which the vendors keep theirs
 
@@ -48,7 +49,10 @@ if idem_digest ~= '' then
   idem = run.run_id .. ':' .. idem_digest
   local known = redis.call('HMGET', PREFIX .. 'idem:' .. idem, 'fingerprint', 'state')
   if known[1] and known[1] ~= fingerprint then return deny({ code = 'idempotency_mismatch', run = run }, row, now) end
-  if known[1] and known[2] ~= 'done' then return deny({ code = 'idempotency_in_progress', run = run }, row, now) end
+  if known[1] and known[2] ~= 'done' then
+    if ARGV[17] == '1' then return { 'UNDER_WAY' } end
+    return deny({ code = 'idempotency_in_progress', run = run }, row, now)
+  end
   if known[1] then replay = '1' end
 elseif send_digest ~= '' and run.policy.dedupe_ms then
   -- The same kind of record stands for a send that has no key: gone with a release, since then nothing was sent.
