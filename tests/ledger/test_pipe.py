@@ -17,12 +17,26 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def server(handler: Handler) -> AsyncIterator[str]:
-    """A server of the test's own; yields its URL."""
-    running = await asyncio.start_server(handler, "127.0.0.1", 0)
+    """A server of the test's own; yields its URL, and ends with its connections."""
+    handlers: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handlers.add(task)
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    running = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield f"redis://127.0.0.1:{running.sockets[0].getsockname()[1]}"
     finally:
         running.close()
+        await asyncio.gather(*handlers)
 
 
 async def read_command(reader: asyncio.StreamReader) -> list[bytes]:
