@@ -163,7 +163,7 @@ class Forwarder:
                 )
             )
             self._fresh[name] = self._session(
-                _NotingConnector(ssl=context, resolver=resolver, limit=_POOL_LIMIT, force_close=True)
+                aiohttp.TCPConnector(ssl=context, resolver=resolver, limit=_POOL_LIMIT, force_close=True)
             )
         return self
 

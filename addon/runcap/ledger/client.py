@@ -117,7 +117,7 @@ class Client:
             Refused: ``ledger_unavailable`` if it could not be run or its answer was lost, ``ledger_untrusted`` and
                 ``audit_unavailable`` if the script says so.
         """
-        execute = partial(self._pipe.execute, patient=True) if patient else self._pipe.execute
+        execute = partial(self._pipe.execute, patient=patient)
         return (await self._run_anywhere(name, execute, args))[0]
 
     async def run_replicated(self, name: str, args: Sequence[str | int]) -> tuple[list[str], bool]:

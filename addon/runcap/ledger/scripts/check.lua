@@ -1,4 +1,4 @@
--- include: common counters reservations
+-- include: common runs counters reservations
 --
 -- Compares what every counter holds with the open reservations. Reads all of them in one go, so that nothing moves
 -- meanwhile: the server stands still for it, about 0.1 s for 10,000 runs. For operators, not for calls.
@@ -70,7 +70,7 @@ for selector in pairs(expected) do report('%s has open reservations, but no coun
 local lengths = redis.call('HGET', META, 'fleet_lengths')
 for _, selector in ipairs(redis.call('HKEYS', CAPS)) do
   local prefix = selector:match('^fleet:(.*)$')
-  if lengths and prefix and not (',' .. lengths):find(',' .. #prefix .. ',', 1, true) then
+  if prefix and not is_asked_for(prefix, lengths) then
     report('%s has caps that no call asks for: change one of them.', selector)
   end
 end

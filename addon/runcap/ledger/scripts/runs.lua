@@ -30,6 +30,11 @@ local function fleets_of(label)
   return fleets
 end
 
+-- Whether counted_fleets asks for a prefix, by the lengths that the meta hash names; it asks for all if there are none.
+local function is_asked_for(prefix, lengths)
+  return not lengths or (',' .. lengths):find(',' .. #prefix .. ',', 1, true) ~= nil
+end
+
 -- The fleets of a label that are counted, and the caps of each as they are stored. The meta hash says how long such
 -- prefixes are ('4,12,'): a call asks for these few, and only where it does not say so for every prefix of its label.
 local function counted_fleets(label)

@@ -76,9 +76,9 @@ if level == 'fleet' and not stored then
   for key, line in pairs(lines) do redis.call('APPEND', key, line) end
 end
 redis.call('HSET', CAPS, selector, table.concat(texts, '|'))
-local lengths = level == 'fleet' and redis.call('HGET', META, 'fleet_lengths')
-if lengths and not (',' .. lengths):find(',' .. #name .. ',', 1, true) then
-  redis.call('HSET', META, 'fleet_lengths', lengths .. #name .. ',') -- for counted_fleets
+local lengths = redis.call('HGET', META, 'fleet_lengths')
+if level == 'fleet' and not is_asked_for(name, lengths) then
+  redis.call('HSET', META, 'fleet_lengths', lengths .. #name .. ',')
 end
 audit_admin(ARGV[5], '', '', ARGV[6])
 return { 'OK', '1' }
