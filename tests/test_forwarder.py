@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runcap.forwarder import Forwarder, NoAnswer, NotSent, Route
+from runcap.forwarder import Forwarder, NoAnswer, NotSent
+from runcap.upstream.pool import Route
 from runcap.vendors.base import Upstream
 from tests.fakes.certificates import FakeAuthority
 

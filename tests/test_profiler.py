@@ -54,7 +54,7 @@ def test_shares_are_of_all_that_worked(seen: Counter[stacks.Stack]) -> None:
         ((RUN, f"Connection.do_handshake ({LIB}/site-packages/OpenSSL/SSL.py:1)"), TLS),
         ((RUN, f"TLSLayer.receive_data ({LIB}/site-packages/mitmproxy/proxy/layers/tls.py:1)"), TLS),
         ((RUN, f"Layer.handle_event ({LIB}/site-packages/mitmproxy/proxy/layer.py:1)"), "mitmproxy"),
-        ((RUN, f"ClientSession._request ({LIB}/site-packages/aiohttp/client.py:1)"), "aiohttp"),
+        ((RUN, "Connection.data_received (/x/addon/runcap/upstream/connection.py:1)"), "runcap: forwarder, upstream"),
         ((RUN, "CallLayer._message (/x/addon/runcap/entrance/layer.py:1)"), "runcap: entrance"),
         ((RUN, "Store._write (/x/addon/runcap/audit/store.py:1)"), "runcap: audit"),
         ((f"{PARSE}",), "else"),

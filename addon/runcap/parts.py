@@ -4,8 +4,9 @@ The proxy, the reconciler and ``runcap price`` make them here, so that a price i
 """
 
 from runcap.config import Config
-from runcap.forwarder import Forwarder, Route
+from runcap.forwarder import Forwarder
 from runcap.rates.inforce import exchange_rates, twilio_prices
+from runcap.upstream.pool import Route
 from runcap.vendors import HOSTS, build
 from runcap.vendors.base import Vendor
 

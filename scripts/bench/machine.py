@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runcap.ledger.server import find_binary
 
-_PACKAGES = ("mitmproxy", "aiohttp", "uvloop", "httptools")
+_PACKAGES = ("mitmproxy", "uvloop", "httptools")
 _APPENDS = 300
 _APPEND_BYTES = 1024
 

@@ -1,8 +1,8 @@
-"""What is fuzzed: everything that reads bytes an agent sends, and what must hold whatever they are.
+"""What is fuzzed: everything that reads bytes an agent or a vendor sends, and what must hold whatever they are.
 
-A target takes bytes. It may refuse them (`Refused`, `Malformed`); any other exception, and any assertion that fails, is
-a finding. Each has an oracle beside "does not crash": the standard library's parser, the same bytes in other pieces, or
-the reading of what it would send.
+A target takes bytes. It may refuse them (`Refused`, `Malformed`, `BadAnswer`); any other exception, and any assertion
+that fails, is a finding. Each has an oracle beside "does not crash": the standard library's parser, the same bytes in
+other pieces, or the reading of what it would send.
 """
 
 import base64
@@ -17,8 +17,9 @@ from runcap.entrance.admission import admit, audit_path
 from runcap.entrance.proxyauth import ProxyAuth
 from runcap.entrance.wire import Malformed, Message, MessageReader
 from runcap.runs import key_digest, parse_vault_key
+from runcap.upstream.answer import AnswerReader, BadAnswer
 from runcap.vendors import build, form, strict_json
-from runcap.vendors.base import Plan, Quote, Request, Vendor
+from runcap.vendors.base import Plan, Quote, Request, Response, Vendor
 
 SID = "AC" + "0123456789abcdef" * 2
 VENDORS: tuple[Vendor, ...] = tuple(build(twilio_account_sid=SID).values())
@@ -42,6 +43,16 @@ def wire(data: bytes) -> None:
         assert not any(set(value) & set("\r\n\0") for _, value in message.headers)
         if not message.values("transfer-encoding"):
             assert ([message], False) == _read([_written(message)])
+
+
+def answer(data: bytes) -> None:
+    """The same bytes in other pieces are the same answer, and what has no end yet is none."""
+    whole = _answered([data])
+    size = 1 + (data[0] if data else 0) % 61
+    assert whole == _answered([data[at : at + size] for at in range(0, len(data), size)])
+    if whole is not None:
+        assert not any({"\r", "\n", "\0"} & set(name + value) for name, value in whole.headers)
+        assert whole.status >= 200
 
 
 def admission(data: bytes) -> None:
@@ -138,12 +149,21 @@ def plans(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "wire": wire,
+    "answer": answer,
     "admission": admission,
     "credentials": credentials,
     "forms": forms,
     "documents": documents,
     "plans": plans,
 }
+
+
+def _answered(pieces: list[bytes]) -> Response | None:
+    reader = AnswerReader()
+    try:
+        return next((response for piece in pieces if (response := reader.feed(piece)) is not None), None)
+    except BadAnswer:
+        return None
 
 
 def _read(pieces: list[bytes]) -> tuple[list[Message], bool]:

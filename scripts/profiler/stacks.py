@@ -24,14 +24,13 @@ _GROUPS: tuple[tuple[str, re.Pattern[str]], ...] = (
             ("guard", r"/runcap/(?:guard|decision|refusals|endings|runs|lookups|service|addon|reply)\.py"),
             ("vendors, prices", r"/runcap/(?:vendors/|rates/|fx\.py|money\.py)"),
             ("ledger's client", r"/runcap/ledger/"),
-            ("forwarder", r"/runcap/forwarder\.py"),
+            ("forwarder, upstream", r"/runcap/(?:forwarder\.py|upstream/)"),
             ("audit", r"/runcap/audit/"),
             ("rest", r"/runcap/"),
         )
     ),
     (TLS, re.compile(r"/OpenSSL/|/cryptography/|/mitmproxy/(?:proxy/layers/tls|addons/tlsconfig|net/tls|certs)\.py")),
     ("mitmproxy", re.compile(r"/mitmproxy/")),
-    ("aiohttp", re.compile(r"/(?:aiohttp|yarl|multidict|propcache|frozenlist)/")),
     ("redis, hiredis", re.compile(r"/(?:redis|hiredis)/")),
     (LOOP, re.compile(r"/uvloop/|/asyncio/(?:runners|base_events|selector_events)\.py")),
 )
@@ -111,7 +110,7 @@ def speedscope(stacks: Counter[Stack], name: str) -> dict[str, Any]:
 
 
 _WIDTH, _HEIGHT, _LEAST = 1400, 17, 0.0015
-_COLOURS = {"runcap": "#2a6f97", "mitmproxy": "#d08c60", "aiohttp": "#8fae6b", "TLS": "#b56576", "uvloop": "#9aa5b1"}
+_COLOURS = {"runcap": "#2a6f97", "mitmproxy": "#d08c60", "TLS": "#b56576", "uvloop": "#9aa5b1"}
 
 
 def flamegraph(stacks: Counter[Stack], title: str) -> str:

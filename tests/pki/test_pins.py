@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from runcap.forwarder import Forwarder, NoAnswer, NotSent, Route
+from runcap.forwarder import Forwarder, NoAnswer, NotSent
 from runcap.pki.pins import pin_of
+from runcap.upstream.pool import Route
 from runcap.vendors.base import Upstream
 from tests.fakes.certificates import FakeAuthority
 

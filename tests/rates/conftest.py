@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import pytest
 
-from runcap.forwarder import Route
 from runcap.rates.twilio_api import HOST
+from runcap.upstream.pool import Route
 from tests.fakes.certificates import FakeAuthority
 
 

@@ -128,12 +128,12 @@ def sync(*, vendor: str, countries: tuple[str, ...], config_path: Path | None) -
     import asyncio
 
     from runcap.config import load
-    from runcap.forwarder import Route
     from runcap.rates import importing
     from runcap.rates.folder import RatesFolder
     from runcap.rates.inforce import exchange_rates
     from runcap.rates.twilio_api import HOST, SyncError
     from runcap.secretstore import SecretStore
+    from runcap.upstream.pool import Route
     from runcap.vendors.twilio import Twilio
 
     config = load(config_path)

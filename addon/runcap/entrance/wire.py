@@ -24,6 +24,11 @@ _HEAD = re.compile(
 _CONTENT_LENGTH = re.compile(r"0|[1-9][0-9]{0,11}", re.ASCII)
 
 
+def is_strict_head(head: bytes) -> bool:
+    """Whether these bytes are just the head of one strict HTTP/1.1 request, with its empty line."""
+    return _HEAD.fullmatch(head) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One whole request as it came off the wire."""
@@ -124,7 +129,7 @@ class MessageReader:
             raise Malformed(f"The request's head is larger than {MAX_HEAD_BYTES} bytes.", Code.TOO_LARGE)
         head = bytes(buffer[:end])
         del buffer[:end]
-        if _HEAD.fullmatch(head) is None:
+        if not is_strict_head(head):
             raise Malformed("The request's head is not strict HTTP/1.1.")
         return head
 

@@ -4,13 +4,14 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
-from runcap.forwarder import Forwarder, Route
+from runcap.forwarder import Forwarder
 from runcap.fx import Rates
 from runcap.rates import twilio_csv, twilio_table
 from runcap.rates.folder import FX, TWILIO, Change, RatesFolder
 from runcap.rates.twilio_api import HOST, ROUTE, PricingApi
 from runcap.rates.twilio_csv import NOWHERE, Voice
 from runcap.rates.twilio_table import Draft
+from runcap.upstream.pool import Route
 
 _SECONDS = 30.0
 """The longest that one question to the Pricing API may take."""
