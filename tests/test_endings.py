@@ -1,9 +1,9 @@
 """How the ends of calls reach the ledger, and who waits for them."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from runcap.decision import Code, refuse
 from runcap.endings import Endings

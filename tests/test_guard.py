@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections.abc import Callable, Generator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runcap.call import Call
 from runcap.decision import Code, Deny, Refused, refuse

@@ -1,8 +1,9 @@
 """What the agent gets: the vendor's answer, or a refusal in the vendor's own envelope; and how it looks on the wire."""
 
 import json
-from dataclasses import dataclass
 from http import HTTPStatus
+
+import msgspec
 
 from runcap.decision import Code, Deny
 from runcap.ledger.model import Ended, Held
@@ -18,8 +19,7 @@ _HOP_BY_HOP = frozenset({
 """Headers of an answer that end at us: they speak of one connection, or of a body that we have decoded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What the agent gets."""
 
     status: int

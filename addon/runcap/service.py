@@ -3,9 +3,10 @@
 import logging
 import os
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from runcap.agents.budget import Desk
 from runcap.agents.canary import answer_canary, is_canary

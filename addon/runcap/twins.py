@@ -8,8 +8,9 @@ the first has ended; then it is a retry like any other: it counts nothing, and t
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from runcap.ledger.model import Ask, Held, UnderWay
 

@@ -1,11 +1,11 @@
 """What an agent may ask runcap itself, on a ledger of the test's own."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runcap.agents.budget import BUDGET_PATH, LAST_REFUSAL_PATH, Desk, own_path
 from runcap.decision import Code, Refused

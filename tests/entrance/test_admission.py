@@ -1,10 +1,10 @@
 """The rules that a request must meet before vendor code reads it."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runcap.decision import Code, Refused
 from runcap.entrance.admission import admit, audit_path

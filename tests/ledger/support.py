@@ -2,11 +2,11 @@
 
 import json
 import secrets
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runcap.decision import Code, Deny, Refused
 from runcap.ledger import keys

@@ -1,8 +1,7 @@
 """What an operator does holds for the very next call, and is in the audit."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from runcap.decision import Code, Refused
 from runcap.ledger import keys
@@ -64,7 +63,7 @@ async def test_what_cannot_be_stored_safely_is_no_run(ledger: Ledger, change: di
     """Names are printable ASCII, caps are in range."""
     run = Run(new_run_id(), "label", "f" * 64, Caps(), ("stripe",))
     with pytest.raises(ValueError, match=r"."):
-        await ledger.issue(replace(run, **change), ACTOR)  # type: ignore[arg-type]
+        await ledger.issue(replace(run, **change), ACTOR)
     assert None is await ledger.get_run(run.run_id)
 
 

@@ -1,8 +1,7 @@
 """Retries under the vendor's idempotency key count once."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from runcap.decision import Code
 from runcap.ledger import keys

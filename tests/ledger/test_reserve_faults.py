@@ -1,9 +1,9 @@
 """What reserve does with amounts that are none, keys of the wrong type, and a ledger that has lost something."""
 
-from dataclasses import replace
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from runcap.decision import Code
 from runcap.ledger import keys

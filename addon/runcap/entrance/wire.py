@@ -9,9 +9,9 @@ Nothing here knows mitmproxy, vendors or money; it is what a fuzzer is pointed a
 """
 
 import re
-from dataclasses import dataclass
 
 import httptools
+import msgspec
 
 from runcap.decision import Code
 from runcap.entrance.limits import MAX_BODY_BYTES, MAX_CHUNK_OVERHEAD_BYTES, MAX_HEAD_BYTES
@@ -29,8 +29,7 @@ def is_strict_head(head: bytes) -> bool:
     return _HEAD.fullmatch(head) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One whole request as it came off the wire."""
 
     method: str

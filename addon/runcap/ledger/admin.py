@@ -7,10 +7,10 @@ rebuild brings changes back with an empty `actor`: their rows are in the audit a
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from runcap.ledger import keys
 from runcap.ledger.listings import Listings

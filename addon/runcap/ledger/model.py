@@ -3,8 +3,9 @@
 The scripts' own headers say how each field travels; `runcap.ledger.ledger` is the only module that sends them.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import msgspec
 
 from runcap.decision import CapHit
 from runcap.ledger.policy import NO_POLICY, Policy
@@ -17,8 +18,7 @@ WINDOWS: tuple[Window, ...] = ("day", "month", "total")
 Level = Literal["run", "fleet", "vendor"]
 
 
-@dataclass(frozen=True, slots=True)
-class Caps:
+class Caps(msgspec.Struct, frozen=True):
     """Ceilings in micro-USD of one selector, by window; None: no cap."""
 
     day: int | None = None
@@ -26,8 +26,7 @@ class Caps:
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """One execution of an agent, as the ledger holds it. The vault key itself is never stored, only its SHA-256."""
 
     run_id: str
@@ -46,16 +45,14 @@ class Run:
     frozen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Spend:
+class Spend(msgspec.Struct, frozen=True):
     """What one selector has counted in one window."""
 
     held_micros: int
     spent_micros: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """A reservation that is asked for: everything the reserve script needs, in one round trip."""
 
     reservation_id: str
@@ -95,8 +92,7 @@ class UnderWay(Exception):
     """A first call under the same idempotency key has not ended. Nothing was held, and no audit row written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A reservation that was granted."""
 
     reservation_id: str
@@ -112,8 +108,7 @@ class Held:
     """The run's next call may have to wait for this one's end: its policy bounds how many are under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """How a reservation ends."""
 
     reservation_id: str
@@ -123,12 +118,11 @@ class End:
     object_id: str | None = None
     final: bool = False
     """See `runcap.vendors.base.Outcome.final`."""
-    row: dict[str, Any] = field(default_factory=dict)
+    row: dict[str, Any] = {}
     """The audit fields learnt since: status, vendor_request_id, duration_ms, overhead_us."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(msgspec.Struct, frozen=True):
     """What the finish script did."""
 
     settled_micros: int
@@ -139,8 +133,7 @@ class Ended:
     """The reservation had ended before (or never was): nothing changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CapSetting:
+class CapSetting(msgspec.Struct, frozen=True):
     """One cap in force, for listings."""
 
     level: Level

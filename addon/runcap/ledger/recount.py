@@ -7,10 +7,11 @@ a fleet is counted (set_caps.lua), what an operator has changed. A rebuild write
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from runcap.ledger.model import WINDOWS, Caps, Run, Window
 

@@ -6,7 +6,6 @@ The guard runs the generator, so the same code prices a call in a test with cann
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -17,8 +16,7 @@ from runcap.decision import Code, Deny, refuse
 _decode = msgspec.json.Decoder().decode
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One call as the wire layer read it, already known to be well-formed HTTP/1.1 for this vendor's host."""
 
     method: str
@@ -57,8 +55,7 @@ class Kind(StrEnum):
     mints a credential, moves payout details, or cannot be priced."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True):
     """One vendor endpoint: a method and a path template."""
 
     method: str
@@ -78,8 +75,7 @@ class Operation:
         return f"{self.method} {self.template}"
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(msgspec.Struct, frozen=True):
     """What will be forwarded, built anew from the model that was priced; the credential is not in it yet."""
 
     method: str
@@ -91,15 +87,14 @@ class Upstream:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """A call that has been parsed: which operation, the canonical model, and what would be forwarded."""
 
     operation: Operation
     upstream: Upstream
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = {}
     """The canonical model of query or body that the price is computed from, and the body is built from."""
-    path_params: Mapping[str, str] = field(default_factory=dict)
+    path_params: Mapping[str, str] = {}
     """What stands in the template's braces."""
     idempotency_key: str | None = None
     """The vendor's idempotency key as the agent sent it; None if it sent none or the vendor has none here."""
@@ -122,8 +117,7 @@ class Plan:
         return self.direction == "out" and "/refund" in self.operation.template
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(msgspec.Struct, frozen=True):
     """A read with the real secret, to learn what a call costs. The answer is the decoded JSON object."""
 
     path: str
@@ -136,8 +130,7 @@ class Lookup:
     """What the price takes from the answer can never change: an answer may be used again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True):
     """The most that a call can cost, in micro-USD, computed before it is sent."""
 
     micros: int
@@ -163,8 +156,7 @@ class Ending(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What a vendor's answer means for the ledger."""
 
     ending: Ending
@@ -178,8 +170,7 @@ class Outcome:
     vendor_request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """The vendor's whole answer."""
 
     status: int

@@ -1,8 +1,9 @@
 """Stripe, as the guard sees it."""
 
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from runcap.decision import Deny
 from runcap.fx import Rates

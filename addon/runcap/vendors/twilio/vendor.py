@@ -8,8 +8,9 @@ import base64
 import binascii
 import re
 from collections.abc import Generator
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from runcap.decision import Code, Deny, refuse
 from runcap.fx import Rates
