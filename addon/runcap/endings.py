@@ -26,7 +26,7 @@ class Finisher(Protocol):
     """What is asked of the ledger here (`runcap.ledger.ledger.Ledger`)."""
 
     def finish(self, end: End, *, patient: bool = False) -> Awaitable[Ended]:
-        """End a reservation, once; a patient one may go with the next command."""
+        """End a reservation, once; a patient one may go with others, or just behind the next."""
 
 
 class Endings:

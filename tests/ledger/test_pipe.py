@@ -87,28 +87,31 @@ async def test_a_cancelled_asker_does_not_shift_the_answers(server_url: str) -> 
     pipe.close()
 
 
-async def test_a_patient_command_goes_with_the_next_or_after_a_moment() -> None:
-    """In its place in the order, and in one write with what follows it."""
+async def test_patient_commands_go_with_the_next_or_after_a_moment() -> None:
+    """One that waits alone lets the next go first; more are in one write with it, in their place in the order."""
     arrived: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
-            arrived.append(data)
+            arrived.append(b" ".join(data.split()[2::3]))
             writer.write(b"+OK\r\n" * data.count(b"*"))
         writer.close()
 
     async with server(answer) as url:
         pipe = Pipe(url, 2)
-        assert "OK" == await pipe.execute("FIRST")
-        late = asyncio.create_task(pipe.execute("LATE", patient=True))
-        await asyncio.sleep(0)
-        assert "OK" == await pipe.execute("NEXT")
-        assert "OK" == await late
-        assert "OK" == await pipe.execute("ALONE", patient=True)
+        await pipe.execute("FIRST")
+
+        async def with_patient(*names: str) -> None:
+            waiting = [asyncio.create_task(pipe.execute(name, patient=True)) for name in names]
+            await asyncio.sleep(0)
+            await asyncio.gather(pipe.execute("NEXT"), *waiting)
+
+        await with_patient("LONELY")
+        await with_patient("ONE", "TWO")
+        assert "OK" == await pipe.execute("NOTHING-FOLLOWS", patient=True)
         pipe.close()
 
-    assert 3 == len(arrived)
-    assert arrived[1].index(b"LATE") < arrived[1].index(b"NEXT")
+    assert [b"FIRST", b"NEXT", b"LONELY", b"ONE TWO NEXT", b"NOTHING-FOLLOWS"] == arrived
 
 
 async def test_closing_fails_what_was_not_even_sent() -> None:

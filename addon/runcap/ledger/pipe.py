@@ -4,8 +4,9 @@ redis-py takes a connection from a pool for each command and spends 50 to 100 µ
 needs two would be most of what a worker does. A worker's scripts never block the server, so they can share one
 connection: what is asked while an answer is awaited simply follows it on the wire, and costs hiredis a few µs.
 
-A command that nobody waits for may be patient: it goes with the next one, or after a moment. A server that must have
-each batch on its disk before it answers then has to write half as often.
+A command that nobody waits for may be patient: it goes with the next ones, or after a moment. A server that must have
+each batch on its disk before it answers then has to write half as often. One that waits alone even lets the next
+command go ahead of it: whoever makes one call after another does not wait for the end of the last.
 
 Nothing is sent twice. When the connection is lost, everything that waits on it fails, and the next command opens
 another. A server that hangs is found by the oldest command that waits too long.
@@ -26,7 +27,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from runcap.ledger.places import Place
 
-_Answer = asyncio.Future[Any]
+type _Answer = asyncio.Future[Any]
+type _Asked = tuple[bytes, _Answer, float]
+"""A command, its answer to be, and when it was asked."""
 
 _PATIENCE_SECONDS = 0.002
 """How long a patient command waits for company: an agent's next call comes sooner. The loop's timers are whole
@@ -55,7 +58,8 @@ class Pipe:
 
         Args:
             parts: the command.
-            patient: it may wait for another to be sent with it. The order of all commands stays.
+            patient: it may wait for others to be sent with it, and one other may overtake it. But for that the order
+                of all commands stays.
 
         Raises:
             redis.exceptions.RedisError: it could not be sent, its answer was lost, or it is an error.
@@ -122,8 +126,11 @@ class _Wire(asyncio.Protocol):
         self._lost = False
         self._timeout_seconds = timeout_seconds
         self._reader = hiredis.Reader(encoding="utf-8", errors="backslashreplace", replyError=_reply_error)
-        self._unsent: list[bytes] = []
-        self._waiting: deque[tuple[float, _Answer]] = deque()
+        self._patient: list[_Asked] = []
+        """Not written yet, and in no hurry."""
+        self._unsent: list[_Asked] = []
+        self._waiting: deque[_Asked] = deque()
+        """Written, and not answered yet."""
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
         self._planned: asyncio.Handle | None = None
@@ -154,44 +161,59 @@ class _Wire(asyncio.Protocol):
         if self._lost or self._transport is None:
             answer.set_exception(RedisConnectionError("the connection to the ledger was lost"))
             return answer
-        idle = self._idle()
-        self._waiting.append((time.monotonic(), answer))
-        self._unsent.append(command)
+        asked = (command, answer, time.monotonic())
         if patient:
-            self._planned = self._planned or loop.call_later(_PATIENCE_SECONDS, self._write)
-        elif idle:
-            self._write()
-        elif not self._hurried:  # what else is asked in this turn of the loop goes with it
-            self._cancel_planned()
-            self._planned, self._hurried = loop.call_soon(self._write), True
+            self._patient.append(asked)
+            self._planned = self._planned or loop.call_later(_PATIENCE_SECONDS, self._write_all)
+        elif not self._idle():  # what else is asked in this turn of the loop goes with it
+            self._unsent.append(asked)
+            self._hurry()
+        elif len(self._patient) == 1:
+            self._write([asked])
+        else:
+            self._unsent.append(asked)
+            self._write_all()
         if self._watch is None:
             self._watch = loop.call_later(self._timeout_seconds, self._look)
         return answer
 
     def _idle(self) -> bool:
-        """Nothing that was sent is waiting for its answer."""
-        return len(self._waiting) == len(self._unsent)
+        """Nothing waits for an answer, or is about to."""
+        return not self._waiting and not self._unsent
+
+    def _hurry(self) -> None:
+        """Write all at the end of this turn of the loop."""
+        if not self._hurried:
+            self._cancel_planned()
+            self._planned, self._hurried = asyncio.get_running_loop().call_soon(self._write_all), True
 
     def _cancel_planned(self) -> None:
         if self._planned is not None:
             self._planned.cancel()
         self._planned, self._hurried = None, False
 
-    def _write(self) -> None:
+    def _write_all(self) -> None:
         self._cancel_planned()
-        if self._transport is not None:
-            self._transport.write(b"".join(self._unsent))
+        self._write([*self._patient, *self._unsent])
+        self._patient.clear()
         self._unsent.clear()
+
+    def _write(self, asked: list[_Asked]) -> None:
+        self._waiting.extend(asked)
+        if self._transport is not None:
+            self._transport.write(b"".join([command for command, _, _ in asked]))
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
             while (reply := self._reader.gets()) is not False:
-                _, answer = self._waiting.popleft()
+                _, answer, _ = self._waiting.popleft()
                 if not answer.done():  # whoever asked may have been cancelled
                     answer.set_result(reply)
         except (hiredis.ProtocolError, IndexError) as error:
             self.drop(RedisConnectionError(f"the server does not speak the protocol: {error}"))
+        if self._patient:
+            self._hurry()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.drop(RedisConnectionError(f"the connection to the ledger was lost: {error or 'closed by the server'}"))
@@ -205,17 +227,18 @@ class _Wire(asyncio.Protocol):
             self._watch = None
         if self._transport is not None:
             self._transport.abort()
-        while self._waiting:
-            _, answer = self._waiting.popleft()
+        for _, answer, _ in (*self._waiting, *self._patient, *self._unsent):
             if not answer.done():
                 answer.set_exception(error)
+        for asked in (self._waiting, self._patient, self._unsent):
+            asked.clear()
 
     def _look(self) -> None:
         """Drop the connection if the oldest command has waited too long."""
         self._watch = None
         if not self._waiting:
             return
-        left = self._waiting[0][0] + self._timeout_seconds - time.monotonic()
+        left = self._waiting[0][2] + self._timeout_seconds - time.monotonic()
         if left <= 0:
             self.drop(RedisTimeoutError(f"the server did not answer in {self._timeout_seconds:g} s"))
         else:
