@@ -117,8 +117,15 @@ class Client:
             Refused: ``ledger_unavailable`` if it could not be run or its answer was lost, ``ledger_untrusted`` and
                 ``audit_unavailable`` if the script says so.
         """
-        execute = partial(self._pipe.execute, patient=patient)
-        return (await self._run_anywhere(name, execute, args))[0]
+        if self._place is None:  # in as few steps as can be: every call comes this way twice
+            try:
+                reply = await self._pipe.execute("EVALSHA", script(name).sha, 1, self.prefix, *args, patient=patient)
+            except (RedisError, OSError) as error:
+                if not _has_not_run(error):
+                    raise unavailable(name, error) from error
+            else:
+                return _trusted(reply)
+        return (await self._run_anywhere(name, partial(self._pipe.execute, patient=patient), args))[0]
 
     async def run_replicated(self, name: str, args: Sequence[str | int]) -> tuple[list[str], bool]:
         """The same, and whether `wait_replicas` replicas have what it wrote (always, if that is 0).
@@ -145,12 +152,7 @@ class Client:
         acknowledged = 0
         if isinstance(reply, Replicated):
             reply, acknowledged = reply
-        match reply[0]:
-            case "UNTRUSTED":
-                raise refuse(Code.LEDGER_UNTRUSTED, UNTRUSTED)
-            case "AUDIT_FULL":
-                raise refuse(Code.AUDIT_UNAVAILABLE, AUDIT_FULL)
-        return list(reply), acknowledged
+        return _trusted(reply), acknowledged
 
     async def _execute_and_wait(self, *parts: str | int) -> "Replicated":
         pipeline = self.redis.pipeline(transaction=False)
@@ -215,6 +217,21 @@ class Client:
             return list(await pipeline.execute())
         except (RedisError, OSError) as error:
             raise unavailable(str(commands[0][0]), error) from error
+
+
+def _has_not_run(error: Exception) -> bool:
+    """Whether a script that failed so can be sent again: the server does not know it, or is not in charge."""
+    return isinstance(error, NoScriptError) or is_elsewhere(error)
+
+
+def _trusted(reply: list[str]) -> list[str]:
+    """A script's reply, unless it says that nothing can be decided."""
+    match reply[0]:
+        case "UNTRUSTED":
+            raise refuse(Code.LEDGER_UNTRUSTED, UNTRUSTED)
+        case "AUDIT_FULL":
+            raise refuse(Code.AUDIT_UNAVAILABLE, AUDIT_FULL)
+    return reply
 
 
 def unavailable(what: str, error: Exception) -> Refused:
