@@ -43,29 +43,30 @@ class Calls:
                 ``ledger_unavailable``, ``ledger_untrusted`` or ``audit_unavailable``.
             UnderWay: a first call under the same idempotency key has not ended; only if the ask waits for it.
         """
-        asked_row = _json(ask.row)
-        reply, replicated = await self._client.run_replicated(
-            "reserve",
-            (
-                ask.reservation_id,
-                ask.key_digest,
-                ask.vendor,
-                ask.operation,
-                ask.micros,
-                ask.deadline_ms,
-                asked_row,
-                ask.object_id or "",
-                "1" if ask.needs_allow else "0",
-                ask.idempotency_digest or "",
-                ask.fingerprint,
-                ask.account,
-                ask.country,
-                ask.currency,
-                "1" if ask.refund else "0",
-                ask.send_digest,
-                "1" if ask.waits else "0",
-            ),
+        asked_row, client, replicated = _json(ask.row), self._client, True
+        args = (
+            ask.reservation_id,
+            ask.key_digest,
+            ask.vendor,
+            ask.operation,
+            ask.micros,
+            ask.deadline_ms,
+            asked_row,
+            ask.object_id or "",
+            "1" if ask.needs_allow else "0",
+            ask.idempotency_digest or "",
+            ask.fingerprint,
+            ask.account,
+            ask.country,
+            ask.currency,
+            "1" if ask.refund else "0",
+            ask.send_digest,
+            "1" if ask.waits else "0",
         )
+        if client.wait_replicas:
+            reply, replicated = await client.run_replicated("reserve", args)
+        else:
+            reply = await client.run("reserve", args)
         if reply[0] == "UNDER_WAY":
             raise UnderWay
         _raise_denial(reply, ask.vendor, ask.operation)

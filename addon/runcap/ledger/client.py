@@ -128,12 +128,10 @@ class Client:
         return (await self._run_anywhere(name, partial(self._pipe.execute, patient=patient), args))[0]
 
     async def run_replicated(self, name: str, args: Sequence[str | int]) -> tuple[list[str], bool]:
-        """The same, and whether `wait_replicas` replicas have what it wrote (always, if that is 0).
+        """The same, and whether `wait_replicas` replicas have what it wrote.
 
         Not over the connection that all share: whoever waits on it for replicas would hold up all others.
         """
-        if not self.wait_replicas:
-            return await self.run(name, args), True
         reply, acknowledged = await self._run_anywhere(name, self._execute_and_wait, args)
         return reply, acknowledged >= self.wait_replicas
 

@@ -32,6 +32,7 @@ class Connection(asyncio.Protocol):
         self._keep_alive = True
         self._deadline = self._silence_seconds = self._heard = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        """Looks whether the vendor is late. It outlives a call, since the next is late later: one for many."""
 
     @property
     def usable(self) -> bool:
@@ -63,16 +64,15 @@ class Connection(asyncio.Protocol):
         self._reader = AnswerReader()
         self._answer = self._loop.create_future()
         self._deadline, self._silence_seconds, self._heard = deadline, silence_seconds, self._loop.time()
-        self._watch()
+        due = self._due()
+        if self._timer is None or self._timer.when() > due:
+            self._watch_until(due)
         self._transport.write(request)
         try:
             return await self._answer
         except BaseException:
             self.abort()
             raise
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
 
     def abort(self) -> None:
         """Close it at once."""
@@ -103,6 +103,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Fail the call that is under way."""
         del error
+        if self._timer is not None:
+            self._timer.cancel()
         if self._reader is not None:
             begun = self._reader.begun
             self._fail(ConnectionEnded(begun=begun, stale=self._calls > 1 and not begun))
@@ -113,10 +115,22 @@ class Connection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 
-    def _watch(self) -> None:
-        """Fail when the vendor is late; while it is not, look again at the next moment at which it could be."""
-        due = min(self._deadline, self._heard + self._silence_seconds)
+    def _due(self) -> float:
+        """When the vendor is late, by the loop's clock, if nothing comes until then."""
+        return min(self._deadline, self._heard + self._silence_seconds)
+
+    def _watch_until(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        """Fail the call if the vendor is late with it; while there is one, look again when it could be."""
+        self._timer = None
+        if self._reader is None:
+            return
+        due = self._due()
         if self._loop.time() >= due:
             self._fail(TimeoutError("the vendor took too long"))
         else:
-            self._timer = self._loop.call_at(due, self._watch)
+            self._watch_until(due)
