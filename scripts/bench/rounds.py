@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from scripts.bench.candidates import REPOSITORY, Candidate, environment
 from scripts.bench.processes import usage
 
-ONE, EIGHT, NEW, PACED = "1 kept alive", "8 kept alive", "new connections", "8 kept alive, paced"
+ONE, EIGHT, NEW = "1 kept alive", "8 kept alive", "new connections"
+_PACED, _PACED_TWICE = "8 kept alive, paced", "16 kept alive, paced"
 _ARGUMENTS: dict[str, list[str]] = {
     ONE: ["--connections", "1"],
     EIGHT: ["--connections", "8"],
     NEW: ["--connections", "4", "--new-connections"],
-    PACED: ["--connections", "8"],
+    _PACED: ["--connections", "8"],
+    _PACED_TWICE: ["--connections", "16"],
 }
 _WARM_UP_SECONDS = "0.4"
 _PATIENCE_SECONDS = 30.0
@@ -138,13 +140,32 @@ def visit_all(
     return {name: loads for name, loads in results.items() if name not in failed}, failed
 
 
-def at_same_rate(one: Candidate, two: Candidate, rate: float, *, rounds: int, seconds: float, vendor_pid: int) -> Span:
-    """Worker CPU per call of the second candidate over the first's, both taking the same calls a second."""
-    ratios = []
+def second_worker(
+    one: Candidate, two: Candidate, rate: float, *, rounds: int, seconds: float, vendor_pid: int
+) -> tuple[Span, Span]:
+    """Worker CPU per call of the second candidate, which has two workers, over the first's, which has one.
+
+    Args:
+        one: takes this many calls a second, on eight connections.
+        two: takes the same on each worker, that is twice as many in all, and then the same in all.
+        rate: calls a second.
+        rounds: how many.
+        seconds: of one load on one candidate.
+        vendor_pid: of the fake vendor.
+
+    Returns:
+        With the same load on each worker, and with the same in all. In the second each worker has half the load, and
+        for any proxy on an event loop a call costs more where fewer come at once.
+    """
+    on_each, in_all = [], []
     for _ in range(rounds):
-        cpu = [measure(each, PACED, seconds, vendor_pid=vendor_pid, rate=rate)["worker_cpu_ms"] for each in (one, two)]
-        ratios.append(cpu[1] / cpu[0])
-    return Span.of(ratios)
+        alone, twice, half = (
+            measure(candidate, load, seconds, vendor_pid=vendor_pid, rate=pace)["worker_cpu_ms"]
+            for candidate, load, pace in ((one, _PACED, rate), (two, _PACED_TWICE, 2 * rate), (two, _PACED, rate))
+        )
+        on_each.append(twice / alone)
+        in_all.append(half / alone)
+    return Span.of(on_each), Span.of(in_all)
 
 
 def ratio(results: Results, of: str, to: str, load: str, figure: str) -> Span:
