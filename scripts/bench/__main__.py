@@ -151,6 +151,7 @@ def _compared(results: Results, one: Candidate) -> dict[str, Any]:
         "p50_one": against(ONE, "p50_ms"),
         "overhead_p50": eight["overhead_p50_ms"],
         "overhead_p99": eight["overhead_p99_ms"],
+        "overhead_one": rounds.spans(results, ONE_WORKER, ONE)["overhead_p50_ms"],
     }
     return compared(spans, one.rss_mb())
 

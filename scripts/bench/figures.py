@@ -54,6 +54,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("p50_one", f"p50 on one kept-alive connection, {_STOCK}", "{:.2f}", 0.75, 0.5),
     Figure("overhead_p50", f"{_OWN}, p50", "{:.2f} ms", 0.6, 0.25),
     Figure("overhead_p99", f"{_OWN}, p99", "{:.2f} ms", 3, 1),
+    Figure("overhead_one", "the same on one connection, where a call waits for no other, p50", "{:.2f} ms"),
     Figure("first_call", "first call of a fresh process, vendor 40 ms away, against direct", "{:.2f}", 0.8, 0.6),
     Figure("two_workers", "CPU per call, two workers against one, the same load on each", "{:.2f}", 1.1, 1),
     Figure("pairs", "reserve + finish pairs a second, 32 in flight", "{:,.0f}", 6000, 15000, at_most=False),
