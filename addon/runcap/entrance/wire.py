@@ -197,6 +197,8 @@ class _Parsing:
         return self._complete
 
     def finished(self) -> Message:
+        """The message; nothing can be read after it."""
+        del self._parser  # it refers to us: without the circle both go at once, not at the next garbage collection
         return Message(
             method=self._method,
             target=self._url.decode("ascii"),
