@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from runcap.ledger.model import Ask, Held, UnderWay
 
-_FIRST_PAUSE_SECONDS = 0.05
+_FIRST_PAUSE_SECONDS = 0.005
+"""Short, since the end of a first call that has been answered may be just on its way."""
 _LONGEST_PAUSE_SECONDS = 0.5
 
 
