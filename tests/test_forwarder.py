@@ -1,31 +1,18 @@
 """A pooled connection that the vendor closes just as a call goes out on it: what is sent again, and what never is."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from runcap.forwarder import Forwarder, NoAnswer, NotSent
-from runcap.upstream.pool import Route
 from runcap.vendors.base import Upstream
-from tests.fakes.certificates import FakeAuthority
+from tests.fakes.scripted import Behaviour, ScriptedVendor, answers
 
-_HOST = "api.stripe.com"
 _KEY = (("authorization", "Bearer sk"), ("idempotency-key", "k"))
 _NO_KEY = (("authorization", "Bearer sk"),)
-_OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-
-type Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
-
-
-async def answers(writer: asyncio.StreamWriter) -> None:
-    """Answer, and keep the connection."""
-    writer.write(_OK)
-    await writer.drain()
 
 
 async def resets(writer: asyncio.StreamWriter) -> None:
@@ -52,55 +39,14 @@ async def answers_half_a_body(writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-@dataclass
-class Vendor:
-    """A server that behaves as told, request by request, and then answers."""
-
-    behaviours: list[Behaviour]
-    requests: list[tuple[int, str]] = field(default_factory=list)
-    """Connection and request line."""
-    connections: int = 0
-    server: asyncio.Server | None = None
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        self.connections += 1
-        number = self.connections
-        try:
-            while not writer.is_closing():
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                length = head.lower().partition("content-length: ")[2].partition("\r\n")[0]
-                await reader.readexactly(int(length or 0))
-                self.requests.append((number, head.partition(" HTTP")[0]))
-                behave = self.behaviours.pop(0) if self.behaviours else answers
-                await behave(writer)
-        except (asyncio.IncompleteReadError, OSError):
-            writer.close()
-
-    def stop(self) -> None:
-        """Refuse connections from here on; those that are open stay."""
-        assert self.server is not None
-        self.server.close()
-
-
 @asynccontextmanager
-async def vendor(tmp_path: Path, *behaviours: Behaviour) -> AsyncIterator[tuple[Vendor, Forwarder]]:
+async def vendor(tmp_path: Path, *behaviours: Behaviour) -> AsyncIterator[tuple[ScriptedVendor, Forwarder]]:
     """A vendor behind TLS, and a forwarder that knows it."""
-    authority = FakeAuthority.create()
-    authority.write_certificate(tmp_path / "ca.pem")
-    authority.write_leaf(tmp_path / "leaf.pem", _HOST)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "leaf.pem")
-    behaving = Vendor(list(behaviours))
-    server = await asyncio.start_server(behaving.serve, "127.0.0.1", 0, ssl=context)
-    behaving.server = server
-    port = server.sockets[0].getsockname()[1]
-    route = Route(_HOST, "127.0.0.1", port, tmp_path / "ca.pem")
-    routes = {"stripe": route, "twilio": route, "resend": route}
-    async with Forwarder(routes, timeout_seconds=10) as forwarder:
-        yield behaving, forwarder
-    server.close()
-    await server.wait_closed()
+    behaving = ScriptedVendor(list(behaviours))
+    async with behaving.serving(tmp_path) as route:
+        routes = {"stripe": route, "twilio": route, "resend": route}
+        async with Forwarder(routes, timeout_seconds=10) as forwarder:
+            yield behaving, forwarder
 
 
 def charge(method: str = "POST") -> Upstream:

@@ -2,10 +2,8 @@
 
 import asyncio
 import inspect
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,13 +15,9 @@ from runcap.upstream.connection import Connection, ConnectionEnded
 from runcap.upstream.pool import CannotConnect, Pool, Route
 from runcap.upstream.request import encode_request
 from runcap.vendors.base import Response, Upstream
-from tests.fakes.certificates import FakeAuthority
+from tests.fakes.scripted import HOST, OK, ScriptedVendor
 
-HOST = "api.stripe.com"
 CALL = encode_request(HOST, Upstream("POST", "/v1/charges", body=b"a=1"), ())
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
-
-type Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -31,11 +25,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 (what is waited for is on the other side of a socket)
             await asyncio.sleep(0.01)
-
-
-async def answers(writer: asyncio.StreamWriter) -> None:
-    """Answer, and keep the connection."""
-    writer.write(OK)
 
 
 async def answers_twice(writer: asyncio.StreamWriter) -> None:
@@ -62,42 +51,18 @@ async def dribbles(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.02)
 
 
-@dataclass
-class Vendor:
-    """A TLS server that behaves as told, call by call, and then answers."""
+class Vendor(ScriptedVendor):
+    """One that is waited for, and has a pool."""
 
-    folder: Path
-    behaviours: list[Behaviour] = field(default_factory=list)
-    calls: list[int] = field(default_factory=list)
-    """The connection of each."""
-    connections: int = 0
-    open: int = 0
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        self.open += 1
-        number = self.connections
-        try:
-            while await reader.readuntil(b"a=1"):
-                self.calls.append(number)
-                await (self.behaviours.pop(0) if self.behaviours else answers)(writer)
-        except (asyncio.IncompleteReadError, OSError):
-            pass
-        finally:
-            self.open -= 1
-            writer.close()
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
 
     @asynccontextmanager
     async def pool(self) -> AsyncIterator[Pool]:
         """A pool to this vendor."""
-        authority = FakeAuthority.create()
-        authority.write_certificate(self.folder / "ca.pem")
-        authority.write_leaf(self.folder / "leaf.pem", HOST)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.folder / "leaf.pem")
-        async with await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context) as server:
-            port = server.sockets[0].getsockname()[1]
-            pool = Pool(Route(HOST, "127.0.0.1", port, self.folder / "ca.pem"), connect_seconds=5)
+        async with self.serving(self.folder) as route:
+            pool = Pool(route, connect_seconds=5)
             yield pool
             await pool.close()
 

@@ -101,22 +101,24 @@ class Pool:
             await asyncio.wait([connection.lost for connection in connections], timeout=_CLOSE_SECONDS)
 
     def _pooled(self) -> Connection | None:
-        oldest = asyncio.get_running_loop().time() - KEEPALIVE_SECONDS
         while self._idle:
             connection = self._idle.pop()
-            if connection.usable and connection.idle_since > oldest:
+            if _is_good(connection):
                 return connection
             connection.abort()
         return None
 
     def _close_old(self) -> None:
-        loop = asyncio.get_running_loop()
-        oldest = loop.time() - KEEPALIVE_SECONDS
-        kept = [connection for connection in self._idle if connection.usable and connection.idle_since > oldest]
-        for connection in set(self._idle).difference(kept):
-            connection.abort()
-        self._idle = kept
-        self._sweep = loop.call_at(kept[0].idle_since + KEEPALIVE_SECONDS, self._close_old) if kept else None
+        self._idle, idle = [], self._idle
+        for connection in idle:
+            if _is_good(connection):
+                self._idle.append(connection)
+            else:
+                connection.abort()
+        self._sweep = None
+        if self._idle:
+            next_old = self._idle[0].idle_since + KEEPALIVE_SECONDS
+            self._sweep = asyncio.get_running_loop().call_at(next_old, self._close_old)
 
     async def _dial(self, deadline: float) -> Connection:
         loop, route = asyncio.get_running_loop(), self._route
@@ -133,6 +135,12 @@ class Pool:
             raise CannotConnect(str(error)) from error
         self._open.add(connection)
         return connection
+
+
+def _is_good(connection: Connection) -> bool:
+    """Whether an idle one can carry another call."""
+    young = asyncio.get_running_loop().time() - connection.idle_since < KEEPALIVE_SECONDS
+    return young and connection.usable
 
 
 def _client_context(route: Route) -> ssl.SSLContext:
